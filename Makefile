@@ -1,0 +1,199 @@
+# Makefile
+# Builds the C module for one Lua, runs the checks, installs, and starts the demo.
+# Does not know how packages are installed (.ci/deps) nor how results are counted (.ci/suite).
+# SPDX-License-Identifier: MIT
+
+LUA_VERSION ?= 5.4
+LUA_VERSIONS := 5.1 5.2 5.3 5.4 luajit
+ifeq ($(filter $(LUA_VERSION),$(LUA_VERSIONS)),)
+$(error LUA_VERSION=$(LUA_VERSION): not one of $(LUA_VERSIONS))
+endif
+
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+# Compilers differ in what they warn about: whoever packages this may say WERROR= .
+WERROR ?= -Werror
+PREFIX ?= /usr/local
+
+MAKEFLAGS += --no-print-directory
+ifndef V
+.SILENT:
+endif
+
+# ---- the Lua to build for ----------------------------------------------------------------------
+
+LUA_ABI := $(LUA_VERSION:luajit=5.1)
+ifeq ($(LUA_VERSION),luajit)
+LUA_NAMES := luajit
+else
+LUA_NAMES := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION))
+endif
+
+# OpenResty keeps its LuaJIT, and the file that describes it, outside the system's folders.
+export PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):/usr/local/openresty/luajit/lib/pkgconfig
+
+LUA_CFLAGS := $(shell for name in $(LUA_NAMES); do \
+	$(PKG_CONFIG) --cflags $$name 2>/dev/null && break; done)
+LUA := $(shell for name in $(LUA_NAMES) \
+	$(if $(filter luajit,$(LUA_VERSION)),/usr/local/openresty/luajit/bin/luajit); do \
+	command -v $$name && break; done)
+
+# ---- flags -------------------------------------------------------------------------------------
+
+LIBS := libcurl libcrypto jansson sqlite3
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null)
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null || \
+	echo -lcurl -lcrypto -ljansson -lsqlite3) -ldl -pthread
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wvla -Wundef -Wwrite-strings -Wformat=2 $(WERROR)
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(LIB_CFLAGS)
+# nodelete: the worker thread runs this object's code, so it has to outlive lua_close().
+MODULE_LDFLAGS := -shared -Wl,-z,nodelete -Wl,-z,relro -Wl,--as-needed
+
+# ---- files -------------------------------------------------------------------------------------
+
+BINDING := $(patsubst src/%.c,%,$(wildcard src/lua_*.c))
+CORE := $(filter-out $(BINDING),$(patsubst src/%.c,%,$(wildcard src/*.c)))
+MODULE := build/$(LUA_VERSION)/quickaudience/core.so
+
+C_TESTS := $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
+LONG_TESTS := $(patsubst spec/long/%.c,long/%,$(wildcard spec/long/*_test.c))
+TEST_SUPPORT := $(patsubst spec/c/%.c,%,$(wildcard spec/c/support/*.c))
+
+.PHONY: all help env deps demo bench install uninstall clean test \
+	test-c test-asan test-tsan test-lua test-long test-clang lint
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(MODULE)
+
+help:
+	echo 'make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]  build the C module for one Lua'
+	echo 'make demo | test | bench                   see it work | run every check | measure'
+	echo 'make test-c test-asan test-tsan test-lua test-long test-clang lint   one check'
+	echo 'make deps | env | install | uninstall | clean        (V=1 shows the commands)'
+
+# ---- the module --------------------------------------------------------------------------------
+# The core knows no Lua: its objects are compiled once and serve every Lua.
+
+$(MODULE): $(BINDING:%=build/$(LUA_VERSION)/%.o) $(CORE:%=build/core/%.o)
+	mkdir -p $(@D)
+	echo "LD $@"
+	$(CC) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+build/$(LUA_VERSION)/%.o: src/%.c Makefile
+	mkdir -p $(@D)
+	echo "CC $< (Lua $(LUA_VERSION))"
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(LUA_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# $(call variant,NAME,FLAGS): the core and its tests once more, under build/NAME.
+define variant
+build/$(1)/%.o: src/%.c Makefile
+	mkdir -p $$(@D)
+	echo "CC $$< ($(1))"
+	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/test/%.o: spec/c/%.c Makefile
+	mkdir -p $$(@D)
+	echo "CC $$< ($(1))"
+	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) -Isrc -Ispec/c $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/test/long/%.o: spec/long/%.c Makefile
+	mkdir -p $$(@D)
+	echo "CC $$< ($(1))"
+	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) -Isrc -Ispec/c $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/test/%_test: build/$(1)/test/%_test.o $(TEST_SUPPORT:%=build/$(1)/test/%.o) \
+		$(CORE:%=build/$(1)/%.o)
+	echo "LD $$@"
+	$$(CC) $$(CFLAGS) $(2) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$^ -lcmocka -lm $$(LDLIBS)
+endef
+
+comma := ,
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+$(eval $(call variant,core,))
+$(eval $(call variant,asan,$(SANITIZE) -fsanitize=address$(comma)undefined))
+$(eval $(call variant,tsan,$(SANITIZE) -fsanitize=thread))
+
+-include $(wildcard build/*/*.d build/*/test/*.d build/*/test/*/*.d)
+
+# ---- running from the tree ---------------------------------------------------------------------
+
+LUA_PATH_HERE = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
+LUA_CPATH_HERE = $(CURDIR)/build/$(LUA_VERSION)/?.so;;
+quote = '$(subst ','\'',$(1))'
+# Lua 5.2 and later read LUA_PATH_5_x first: where it is set, it has to be set here too.
+SUFFIX := _$(subst .,_,$(LUA_ABI))
+override_of = $(if $($(1)$(SUFFIX)), $(1)$(SUFFIX)=$(call quote,$($(1)_HERE)))
+ENVIRONMENT = LUA_PATH=$(call quote,$(LUA_PATH_HERE)) LUA_CPATH=$(call quote,$(LUA_CPATH_HERE))$(call \
+	override_of,LUA_PATH)$(call override_of,LUA_CPATH)
+
+env:
+	printf '%s\n' $(call quote,export $(ENVIRONMENT))
+
+# ---- checks ------------------------------------------------------------------------------------
+# Each goes through .ci/suite, which counts what passed and failed; .ci/test adds up.
+
+export SEED := $(or $(SEED),$(shell date +%s))
+LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
+SUITES := test-c test-asan $(LUA_SUITES) test-clang lint
+
+test: deps
+	MAKE="$(MAKE)" .ci/test $(SUITES)
+
+test-c test-asan test-tsan: test-%:
+	.ci/suite --each $* $^
+test-c: $(C_TESTS:%=build/core/test/%)
+test-asan: $(C_TESTS:%=build/asan/test/%)
+test-tsan: $(C_TESTS:%=build/tsan/test/%)
+
+test-lua: all
+	$(ENVIRONMENT) .ci/suite lua-$(LUA_VERSION) \
+		$(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED) $(SPEC)
+
+$(LUA_SUITES): test-lua-%:
+	$(MAKE) test-lua LUA_VERSION=$*
+
+test-long: all $(LONG_TESTS:%=build/core/test/%)
+	.ci/suite --each long $(LONG_TESTS:%=build/core/test/%)
+	$(if $(wildcard spec/long/*_spec.lua),$(MAKE) test-lua SPEC=spec/long)
+
+test-clang:
+	.ci/suite --check clang $(CLANG) $(BASE_CFLAGS) $(LUA_CFLAGS) -Isrc -Ispec/c \
+		-fsyntax-only $(wildcard src/*.c spec/c/*.c spec/c/support/*.c spec/long/*.c)
+
+lint:
+	.ci/suite --check luacheck luacheck --quiet .
+	.ci/suite --check headers .ci/headers $(CC) $(BASE_CFLAGS) $(LUA_CFLAGS)
+
+bench: all
+	$(ENVIRONMENT) bench/run
+
+# ---- the rest ----------------------------------------------------------------------------------
+
+deps:
+	.ci/deps
+
+demo:
+	.ci/deps build demo
+	$(MAKE) all LUA_VERSION=$(LUA_VERSION)
+	$(ENVIRONMENT) examples/demo
+
+LUA_SHARE := $(DESTDIR)$(PREFIX)/share/lua/$(LUA_ABI)
+LUA_LIB := $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_ABI)
+BIN := $(DESTDIR)$(PREFIX)/bin
+LUA_FILES := $(filter %.lua,$(shell find lua -type f -name '*.lua' 2>/dev/null))
+
+install: all
+	set -e; for file in $(LUA_FILES:lua/%=%); do \
+		install -D -m 644 lua/$$file $(LUA_SHARE)/$$file; done
+	install -D -m 755 $(MODULE) $(LUA_LIB)/quickaudience/core.so
+	install -D -m 755 lua/quickaudience/bin/quickaudience $(BIN)/quickaudience
+
+uninstall:
+	rm -rf $(LUA_SHARE)/quickaudience $(LUA_LIB)/quickaudience $(BIN)/quickaudience
+
+clean:
+	rm -rf build
