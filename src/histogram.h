@@ -34,7 +34,7 @@ typedef struct qa_histogram_snapshot {
     double mean, sum;
 } qa_histogram_snapshot;
 
-/* Takes a few nanoseconds. A negative value counts as 0 (a clock that was read twice out of order). */
+/* Takes a few nanoseconds. A negative value counts as 0. */
 void qa_histogram_record(qa_histogram *histogram, int64_t value);
 
 /* Walks the buckets once: microseconds, so not for a hot path. */

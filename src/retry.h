@@ -41,7 +41,7 @@ typedef struct qa_verdict {
     int64_t retry_after_ms; /* QA_ACTION_RETRY only, capped; -1: the service named none */
     char trace_id[QA_RESPONSE_TRACE_MAX];
     char service_code[QA_RESPONSE_CODE_MAX];
-    char message[QA_ERROR_MAX]; /* "service answered 401: E1: bad signature (trace abc); check …" */
+    char message[QA_ERROR_MAX]; /* "service answered 401: E1: bad sign (trace abc); check …" */
 } qa_verdict;
 
 /* Judges how a request ended, by the table of answers; parses the body too, so not under a lock.
