@@ -1,0 +1,40 @@
+/* lua_event.h
+ * Walks an event table once and writes it as wire JSON.
+ * Does not know clients or queues.
+ * SPDX-License-Identifier: MIT */
+#ifndef QA_LUA_EVENT_H
+#define QA_LUA_EVENT_H
+
+#include "buf.h"
+#include "event.h"
+#include "lua_compat.h"
+
+/* What the walk needs besides the event; one for each client, or for each Lua state. */
+typedef struct qa_lua_encoder {
+    qa_buf out;        /* the events of one call, joined by ",\n" */
+    qa_buf nested;     /* JSON text of an attribute that is a table */
+    qa_error error;    /* of the last event that failed */
+    uint64_t replaced; /* characters that became U+FFFD in the last call */
+} qa_lua_encoder;
+
+/* `max`: bytes of one call. */
+void qa_lua_encoder_init(qa_lua_encoder *encoder, size_t max);
+void qa_lua_encoder_free(qa_lua_encoder *encoder);
+
+/* Appends the event at the absolute `index`, a table, to encoder->out; `path` is what messages call
+ * it. Runs no Lua code, no metamethod, and raises nothing. */
+qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
+                       const qa_event_defaults *defaults, const char *path);
+
+/* Appends all events of the list at `index`, or the one event that it is. `*count` is how many. */
+qa_status qa_lua_event_list(lua_State *L, int index, qa_lua_encoder *encoder,
+                            const qa_event_defaults *defaults, size_t *count);
+
+/* Adds the common attributes of a client from the table at `index` to `defaults`. */
+qa_status qa_lua_common_attributes(lua_State *L, int index, qa_lua_encoder *encoder,
+                                   qa_event_defaults *defaults);
+
+/* Pushes nil, the message and the code of encoder->error; returns 3. */
+int qa_lua_push_error(lua_State *L, const qa_error *error);
+
+#endif
