@@ -49,7 +49,8 @@ typedef struct qa_answer {
     int64_t date_ms;        /* the Date header, ms since the epoch; -1: none */
     bool verified;          /* over TLS with the peer verified */
     int64_t dns_us, connect_us, tls_us, total_us; /* durations of the stages; 0: not reached */
-    char message[256];      /* in words, for status other than QA_OK: "cannot resolve 'host'" */
+    char message[256];      /* in words, for status other than QA_OK, subject first:
+                               "network: cannot resolve 'host'"; no query, no signature */
 } qa_answer;
 
 typedef void qa_transport_done(void *context, void *tag, const qa_answer *answer);
@@ -62,9 +63,10 @@ typedef struct qa_transport_ops {
      * nothing was started and `done` is not called. */
     qa_status (*start)(qa_transport *transport, const qa_request *request, qa_error *error);
     /* Works on what is under way and returns after something ended, after `wakeup`, or after
-     * `wait_ms` (0: at once; -1: without limit). Calls `done` for what ended. */
+     * `wait_ms` (0: at once; -1: without limit). Calls `done` for what ended; `done` may call
+     * `start` and `wakeup`, nothing else. */
     void (*run)(qa_transport *transport, int64_t wait_ms);
-    /* Makes a `run` that waits, or the next one, return at once. Any thread, and a signal-safe write. */
+    /* Makes a `run` that waits, or the next one, return at once. Any thread; signal-safe. */
     void (*wakeup)(qa_transport *transport);
     /* Ends everything that is under way, each with `done` (QA_CLOSED, and what was sent). */
     void (*cancel_all)(qa_transport *transport);

@@ -17,7 +17,22 @@ typedef struct qa_transport_curl_options {
 } qa_transport_curl_options;
 
 /* A new transport; the caller owns it and frees it through its table. NULL with `error` filled when
- * libcurl is unusable, too old at run time, without TLS, or `ca_file` cannot be read (QA_CONFIG). */
+ * libcurl is unusable, too old at run time, without TLS, or when `ca_file` cannot be read or holds
+ * no PEM certificate (QA_CONFIG).
+ *
+ * HTTP/1.1 with kept connections, HTTP/2 where a server offers it over TLS. Peer and host are always
+ * verified, TLS is 1.2 or later, redirects are not followed, and neither a netrc file nor the
+ * environment's proxies count. A request that finds its kept connection dead before any answer is
+ * sent once more on a fresh one, by libcurl.
+ *
+ * The first call initialises libcurl for the process (curl_global_init, once, guarded against other
+ * threads here; libcurl before 7.84 asks that nobody else initialises it at that moment). It is
+ * never undone, because the host may use libcurl too.
+ *
+ * After fork() the child must not touch a transport of its parent, not even to free it: both would
+ * write to the same connections. It makes its own.
+ *
+ * While a run or a cancel works, SIGPIPE is blocked in the calling thread: OpenSSL can raise it. */
 qa_transport *qa_transport_curl_new(const qa_transport_curl_options *options,
                                     qa_transport_done *done, void *context, qa_error *error);
 

@@ -1,0 +1,353 @@
+/* transport_curl_transfer.c
+ * One request on one libcurl easy handle, which is kept warm for the next.
+ * Does not know the multi handle, nor who waits for the answer.
+ * SPDX-License-Identifier: MIT */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "transport_curl_transfer.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum {
+    UPLOAD_BUFFER = 256 * 1024, /* a usual batch leaves in one write */
+    BODY_KEPT = 64 * 1024       /* an answer's buffer above this is not kept for the next */
+};
+
+/* ---- libcurl's callbacks ---- */
+
+static size_t read_list(char *out, size_t size, size_t count, void *arg) {
+    qa_transfer *t = arg;
+    size_t room = size * count;
+    size_t done = 0;
+    while (done < room && t->piece < t->piece_count) {
+        const qa_slice *slice = &t->pieces[t->piece];
+        size_t part = slice->length - t->offset;
+        if (part > room - done)
+            part = room - done;
+        if (part > 0)
+            memcpy(out + done, slice->data + t->offset, part);
+        done += part;
+        t->offset += part;
+        if (t->offset == slice->length) {
+            t->piece++;
+            t->offset = 0;
+        }
+    }
+    return done;
+}
+
+/* libcurl goes back when a kept connection turns out to be dead, and sends again on a fresh one. */
+static int seek_list(void *arg, curl_off_t position, int origin) {
+    qa_transfer *t = arg;
+    if (origin != SEEK_SET || position < 0)
+        return CURL_SEEKFUNC_CANTSEEK;
+    size_t left = (size_t)position;
+    size_t piece = 0;
+    while (piece < t->piece_count && left >= t->pieces[piece].length)
+        left -= t->pieces[piece++].length;
+    if (piece == t->piece_count && left > 0)
+        return CURL_SEEKFUNC_FAIL;
+    t->piece = piece;
+    t->offset = left;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* Fewer bytes than given end the transfer; the buffer's status says why. */
+static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
+    qa_transfer *t = arg;
+    qa_buf_put(&t->body, bytes, size * count);
+    return t->body.status == QA_OK ? size * count : 0;
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *arg) {
+    qa_transfer *t = arg;
+    qa_http_headers_line(&t->headers, line, size * count);
+    return size * count;
+}
+
+/* A connection is ready, a proxy's CONNECT and TLS included, and the request comes next. */
+static int before_request(void *arg, char *ip, char *local_ip, int port, int local_port) {
+    qa_transfer *t = arg;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    t->connected = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* No descriptor of ours may live on in what the host executes. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)arg, (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* ---- the handle ---- */
+
+/* The first failure stays in `code`. */
+#define SET(option, value)                                    \
+    do {                                                      \
+        if (code == CURLE_OK)                                 \
+            code = curl_easy_setopt(easy, (option), (value)); \
+    } while (0)
+
+static CURLcode set_callbacks(qa_transfer *t) {
+    CURL *easy = t->easy;
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_ERRORBUFFER, t->error);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_PREREQFUNCTION, before_request);
+    SET(CURLOPT_PREREQDATA, t);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    return code;
+}
+
+static CURLcode set_protocol(qa_transfer *t) {
+    CURL *easy = t->easy;
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Else ending a transfer waits for a name server that does not answer. */
+    SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+    /* A redirect would hand the signature to another host. */
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    SET(CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    /* "" keeps libcurl from asking the environment. */
+    SET(CURLOPT_PROXY, t->settings->proxy);
+    SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_USERAGENT, t->settings->user_agent);
+    /* A libcurl without HTTP/2 refuses this and stays with HTTP/1.1. */
+    if (code == CURLE_OK)
+        (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    return code;
+}
+
+static CURLcode set_tls(qa_transfer *t) {
+    CURL *easy = t->easy;
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    if (t->settings->ca_file != NULL) {
+        SET(CURLOPT_CAINFO, t->settings->ca_file);
+        SET(CURLOPT_CAPATH, NULL); /* else the system's directory would be trusted too */
+    }
+    return code;
+}
+
+static CURLcode make_form(qa_transfer *t) {
+    t->form = curl_mime_init(t->easy);
+    t->access_id = curl_mime_addpart(t->form);
+    t->list = curl_mime_addpart(t->form);
+    CURLcode code = curl_mime_name(t->access_id, "accessId");
+    return code == CURLE_OK ? curl_mime_name(t->list, "eventMessageModelListJson") : code;
+}
+
+qa_transfer *qa_transfer_new(const qa_transfer_settings *settings) {
+    qa_transfer *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
+    t->settings = settings;
+    qa_buf_init(&t->body, settings->response_max);
+    t->authorization.data = t->authorization_line;
+    t->authorization.next = settings->headers;
+    t->easy = curl_easy_init();
+    if (t->easy == NULL || set_callbacks(t) != CURLE_OK || set_protocol(t) != CURLE_OK ||
+        set_tls(t) != CURLE_OK || make_form(t) != CURLE_OK) {
+        qa_transfer_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void qa_transfer_free(qa_transfer *t) {
+    if (t == NULL)
+        return;
+    curl_easy_cleanup(t->easy);
+    curl_mime_free(t->form);
+    free(t->pieces);
+    qa_buf_free(&t->body);
+    qa_wipe(t->authorization_line, sizeof t->authorization_line);
+    free(t);
+}
+
+/* ---- a request ---- */
+
+/* A control character would end the header and start another. */
+static qa_status set_authorization(qa_transfer *t, const char *signature, qa_error *error) {
+    static const char name[] = "Authorization: ";
+    for (const char *c = signature; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~')
+            return qa_error_set(error, QA_CONFIG, "request.authorization: not plain text");
+    }
+    int length = snprintf(t->authorization_line, sizeof t->authorization_line, "%s%s", name,
+                          signature);
+    if (length < 0 || (size_t)length >= sizeof t->authorization_line)
+        return qa_error_set(error, QA_CONFIG, "request.authorization: longer than %zu bytes",
+                            sizeof t->authorization_line - sizeof name);
+    return QA_OK;
+}
+
+static qa_status copy_pieces(qa_transfer *t, const qa_request *request, curl_off_t *total,
+                             qa_error *error) {
+    size_t count = request->piece_count;
+    if (count > t->piece_capacity) {
+        qa_slice *pieces = count <= SIZE_MAX / sizeof *pieces
+                               ? realloc(t->pieces, count * sizeof *pieces) : NULL;
+        if (pieces == NULL)
+            return qa_error_no_memory(error, "transport");
+        t->pieces = pieces;
+        t->piece_capacity = count;
+    }
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (request->pieces[i].length > (size_t)INT_MAX - length)
+            return qa_error_set(error, QA_CONFIG, "request.pieces: over %d bytes", INT_MAX);
+        t->pieces[i] = request->pieces[i];
+        length += request->pieces[i].length;
+    }
+    t->piece_count = count;
+    t->piece = t->offset = 0;
+    *total = (curl_off_t)length;
+    return QA_OK;
+}
+
+/* At least 1: libcurl takes 0 for "no limit". */
+static long limit_ms(int64_t ms) {
+    return ms < 1 ? 1L : ms > INT_MAX ? (long)INT_MAX : (long)ms;
+}
+
+static CURLcode set_request(qa_transfer *t, const qa_request *request, curl_off_t list_length) {
+    CURL *easy = t->easy;
+    CURLcode code = curl_mime_data(t->access_id, request->access_id, CURL_ZERO_TERMINATED);
+    if (code == CURLE_OK)
+        code = curl_mime_data_cb(t->list, list_length, read_list, seek_list, NULL, t);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPHEADER, &t->authorization);
+    SET(CURLOPT_MIMEPOST, t->form);
+    SET(CURLOPT_TIMEOUT_MS, limit_ms(request->timeout_ms));
+    SET(CURLOPT_CONNECTTIMEOUT_MS, limit_ms(request->connect_timeout_ms));
+    return code;
+}
+
+qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_error *error) {
+    curl_off_t list_length = 0;
+    qa_status status = set_authorization(t, request->authorization, error);
+    if (status == QA_OK)
+        status = copy_pieces(t, request, &list_length, error);
+    if (status != QA_OK)
+        return status;
+    if (t->body.capacity > BODY_KEPT)
+        qa_buf_free(&t->body);
+    qa_buf_clear(&t->body);
+    qa_http_headers_init(&t->headers);
+    t->tag = request->tag;
+    t->timeout_ms = request->timeout_ms;
+    t->connect_timeout_ms = request->connect_timeout_ms;
+    t->connected = false;
+    t->error[0] = '\0';
+    CURLcode code = set_request(t, request, list_length);
+    if (code == CURLE_OUT_OF_MEMORY)
+        return qa_error_no_memory(error, "transport");
+    if (code != CURLE_OK)
+        return qa_error_set(error, QA_CONFIG, "request: %s", curl_easy_strerror(code));
+    return QA_OK;
+}
+
+/* ---- an answer ---- */
+
+static int64_t real_now_ms(void) {
+    struct timespec now = {0};
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return 0;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t stage_us(qa_transfer *t, CURLINFO info) {
+    curl_off_t us = 0;
+    return curl_easy_getinfo(t->easy, info, &us) == CURLE_OK ? (int64_t)us : 0;
+}
+
+/* libcurl tells points of time since the start; on a reused connection the stages are empty. */
+static void measure_stages(qa_transfer *t, qa_answer *answer) {
+    int64_t resolved = stage_us(t, CURLINFO_NAMELOOKUP_TIME_T);
+    int64_t connected = stage_us(t, CURLINFO_CONNECT_TIME_T);
+    int64_t secured = stage_us(t, CURLINFO_APPCONNECT_TIME_T);
+    long connections = 0;
+    answer->total_us = stage_us(t, CURLINFO_TOTAL_TIME_T);
+    if (curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connections) != CURLE_OK ||
+        connections == 0)
+        return;
+    answer->dns_us = resolved;
+    answer->connect_us = connected > resolved ? connected - resolved : 0;
+    answer->tls_us = secured > connected ? secured - connected : 0;
+}
+
+/* A reused connection that died before the first byte was written has no request size yet. */
+static bool nothing_sent(qa_transfer *t) {
+    long size = 0;
+    if (!t->connected)
+        return true;
+    return t->settings->proxy[0] == '\0' &&
+           curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size) == CURLE_OK && size == 0;
+}
+
+static bool is_https(qa_transfer *t) {
+    const char *scheme = NULL;
+    return curl_easy_getinfo(t->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme != NULL &&
+           curl_strequal(scheme, "https");
+}
+
+static void describe(qa_transfer *t, qa_answer *answer) {
+    long http_status = 0;
+    *answer = (qa_answer){.retry_after_ms = -1, .date_ms = -1};
+    measure_stages(t, answer);
+    answer->delivery = nothing_sent(t) ? QA_DELIVERY_UNSENT : QA_DELIVERY_POSSIBLE;
+    if (!t->connected)
+        return; /* what came, if anything, was a proxy's */
+    /* 1xx are interim, no answer. */
+    if (curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &http_status) == CURLE_OK &&
+        http_status >= 200)
+        answer->http_status = (int)http_status;
+    answer->verified = is_https(t);
+}
+
+void qa_transfer_answer(qa_transfer *t, CURLcode code, qa_answer *answer) {
+    describe(t, answer);
+    if (code != CURLE_OK) {
+        qa_transfer_explain(t, code, answer);
+        return;
+    }
+    answer->status = QA_OK;
+    answer->delivery = QA_DELIVERY_ANSWERED;
+    answer->body = t->body.data;
+    answer->body_length = t->body.length;
+    answer->date_ms = t->headers.date_ms;
+    answer->retry_after_ms = qa_http_headers_retry_after_ms(&t->headers, real_now_ms());
+}
+
+void qa_transfer_give_up(qa_transfer *t, qa_status status, const char *message,
+                         qa_answer *answer) {
+    describe(t, answer);
+    answer->status = status;
+    answer->http_status = 0;
+    snprintf(answer->message, sizeof answer->message, "%s", message);
+}
