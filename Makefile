@@ -166,7 +166,8 @@ test-clang:
 		-fsyntax-only $(wildcard src/*.c spec/c/*.c spec/c/support/*.c spec/long/*.c)
 
 lint:
-	.ci/suite --check luacheck luacheck --quiet .
+	.ci/suite --check luacheck luacheck --quiet --no-color . \
+		$(wildcard lua/quickaudience/bin/*)
 	.ci/suite --check headers .ci/headers $(CC) $(BASE_CFLAGS) $(LUA_CFLAGS)
 
 bench: all

@@ -9,14 +9,14 @@ local function make(arguments)
   return shell.run("env -u MAKEFLAGS -u MAKELEVEL make " .. arguments)
 end
 
-local module = package.searchpath and package.searchpath("quickaudience.core", package.cpath)
-  or package.cpath:match("[^;]+/build/[^;]+"):gsub("%?", "quickaudience/core")
+local module = package.cpath:match("[^;]+/build/[^;]+"):gsub("%?", "quickaudience/core")
 
 describe("make env", function()
   for _, version in ipairs { "5.1", "5.2", "5.3", "5.4", "luajit" } do
     it("prints one line for " .. version .. ", with absolute paths", function()
       local output = make("env LUA_VERSION=" .. version)
-      local path, cpath = output:match("^export LUA_PATH='([^']+);;' LUA_CPATH='([^']+);;'[^\n]*\n$")
+      local line = "^export LUA_PATH='([^']+);;' LUA_CPATH='([^']+);;'[^\n]*\n$"
+      local path, cpath = output:match(line)
       assert.equal("/", path:sub(1, 1))
       assert.truthy(path:find("/lua/?.lua;", 1, true) and path:find("/lua/?/init.lua", 1, true))
       assert.truthy(cpath:match("^/.*/build/" .. version:gsub("%.", "%%.") .. "/%?%.so$"))

@@ -6,12 +6,9 @@ local shell = require "spec.support.shell"
 
 local function rockspec()
   local values = {}
-  local chunk
-  if setfenv then -- luacheck: ignore 113
-    chunk = setfenv(assert(loadfile("quickaudience-scm-1.rockspec")), values) -- luacheck: ignore 113
-  else
-    chunk = assert(loadfile("quickaudience-scm-1.rockspec", "t", values))
-  end
+  local chunk = assert(loadfile("quickaudience-scm-1.rockspec", "t", values))
+  local setfenv = rawget(_G, "setfenv") -- Lua 5.1 takes no third argument above
+  if setfenv then setfenv(chunk, values) end
   chunk()
   return values
 end
@@ -56,8 +53,8 @@ describe("version", function()
   local version = require "quickaudience.version"
 
   it("stands in one source file", function()
-    local quoted = shell.quote('"' .. version .. '"')
-    assert.same({ "lua/quickaudience/version.lua" }, shell.lines("grep -rlF " .. quoted .. " lua src"))
+    local holders = shell.lines("grep -rlF " .. shell.quote('"' .. version .. '"') .. " lua src")
+    assert.same({ "lua/quickaudience/version.lua" }, holders)
   end)
 
   it("heads the change log", function()

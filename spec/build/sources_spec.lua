@@ -55,7 +55,9 @@ describe("sources", function()
     for _, path in ipairs(sources) do
       local code = read(path):gsub("/%*.-%*/", ""):gsub('"[^"\n]*"', '""')
       for _, call in ipairs { "abort", "exit", "printf", "getenv", "signal", "perror" } do
-        if code:find("%f[%w_]" .. call .. "%s*%(") then strays[#strays + 1] = path .. ": " .. call end
+        if code:find("%f[%w_]" .. call .. "%s*%(") then
+          strays[#strays + 1] = path .. ": " .. call
+        end
       end
     end
     assert.same({}, strays)
@@ -67,8 +69,8 @@ describe("sources", function()
       local name = path:match("[^/]+$"):gsub("%p", "%%%0")
       local head = read(path):sub(1, 600)
       local opening = head:match("^#![^\n]*\n(.*)") or head
-      if not opening:find("^[/%-*]+ " .. name .. "\n") or not opening:find("SPDX%-License%-Identifier: MIT")
-        or not opening:find("Does not know") then
+      if not (opening:find("^[/%-*]+ " .. name .. "\n") and opening:find("Does not know")
+        and opening:find("SPDX%-License%-Identifier: MIT")) then
         strays[#strays + 1] = path
       end
     end
@@ -79,7 +81,7 @@ describe("sources", function()
     local strays = {}
     for _, path in ipairs(all) do
       local text = read(path)
-      if text:find("[ \t]\n") or text:find("\r") or text:sub(-1) ~= "\n" or text:sub(-2) == "\n\n" then
+      if text:find("[ \t]\n") or text:find("\r") or not text:find("[^\n]\n$") then
         strays[#strays + 1] = path
       end
     end

@@ -18,7 +18,8 @@ describe("counting results", function()
 
   -- The last line of what the script prints, and its exit status.
   local function suite(arguments)
-    local output, status = shell.run("cd " .. folder .. " && " .. here .. "/.ci/suite " .. arguments)
+    local script = here .. "/.ci/suite "
+    local output, status = shell.run("cd " .. folder .. " && " .. script .. arguments)
     return output:match("([^\n]*)\n$"), status
   end
 
