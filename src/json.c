@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,7 +262,8 @@ size_t qa_json_format_double(char *out, double value) {
         return length;
     if (fabs(value) >= 9.2e18 && fabs(value) < 1e21) /* no double of this size has a fraction */
         return (size_t)snprintf(out, QA_JSON_NUMBER_MAX, "%.0f", value);
-    for (int digits = 15; digits <= 17; digits++) {
+    /* 15 digits of a normal double are all its own, so fewer show as zeros, which %g leaves out. */
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(out, QA_JSON_NUMBER_MAX, "%.*g", digits, value);
         if (strtod(out, NULL) == value)
             break;
