@@ -264,8 +264,8 @@ size_t qa_json_format_double(char *out, double value) {
         return (size_t)snprintf(out, QA_JSON_NUMBER_MAX, "%.0f", value);
     /* 15 digits of a normal double are all its own, so fewer show as zeros, which %g leaves out. */
     for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        snprintf(out, QA_JSON_NUMBER_MAX, "%.*g", digits, value);
-        if (strtod(out, NULL) == value)
+        int written = snprintf(out, QA_JSON_NUMBER_MAX, "%.*g", digits, value);
+        if (written >= QA_JSON_NUMBER_MAX || strtod(out, NULL) == value)
             break;
     }
     return with_full_stop(out);
