@@ -1,0 +1,101 @@
+--- cli.lua
+-- The command `quickaudience`: reads the arguments and hands over to a subcommand.
+-- Does not know what any subcommand does.
+-- SPDX-License-Identifier: MIT
+--
+-- Exit codes, the same for every subcommand:
+--   0  done
+--   1  failed; the reason is on standard error
+--   2  the command line was wrong; nothing was done
+
+local version = require "quickaudience.version"
+
+local M = {}
+
+M.OK, M.FAILED, M.USAGE = 0, 1, 2
+
+-- The subcommands, each a module quickaudience.cli.<name> with
+--   summary             one line for the overview
+--   configure(command)  adds options and arguments to the argparse command
+--   run(args, context)  returns one of the exit codes
+M.commands = { "sandbox" }
+
+local EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong command line."
+
+-- Makes argparse hand a text over instead of printing it and ending the process.
+local function show(context, parser, text_of)
+  return function()
+    context.shown = text_of(parser)
+    error("shown", 0)
+  end
+end
+
+local function help_text(parser)
+  return parser:get_help()
+end
+
+local function add_help(parser, context)
+  parser:add_help(false)
+  parser:flag("-h --help", "Show this text and exit."):action(show(context, parser, help_text))
+end
+
+local function build(argparse, context)
+  local parser = argparse("quickaudience",
+    "Report events to Alibaba Quick Audience, and test what reports them.", EPILOG)
+  add_help(parser, context)
+  parser:flag("--version", "Show the version and exit."):action(show(context, parser, function()
+    return "quickaudience " .. version
+  end))
+  parser:command_target("command")
+  for _, name in ipairs(M.commands) do
+    local module = require("quickaudience.cli." .. name)
+    local command = parser:command(name, module.summary)
+    command:summary(module.summary)
+    command:epilog(EPILOG)
+    add_help(command, context)
+    module.configure(command)
+  end
+  return parser
+end
+
+local function usage_error(context, parser, message)
+  -- argparse ends some of its messages with a hint on a line of its own.
+  message = message:gsub("\nDid you mean", "; did you mean")
+  context.stderr:write("quickaudience: ", message, "\n", parser:get_usage(), "\n",
+    "Try 'quickaudience --help'.\n")
+  return M.USAGE
+end
+
+---@class quickaudience.cli.context
+---@field stdin file*
+---@field stdout file*
+---@field stderr file*
+---@field getenv fun(name: string): string|nil
+
+--- Runs the command.
+---@param args string[]
+---@param context quickaudience.cli.context|nil the process's own files and environment if nil
+---@return integer exit code
+function M.main(args, context)
+  context = context
+    or { stdin = io.stdin, stdout = io.stdout, stderr = io.stderr, getenv = os.getenv }
+  local found, argparse = pcall(require, "argparse")
+  if not found then
+    context.stderr:write("quickaudience: the Lua module 'argparse' is missing "
+      .. "(Debian, Ubuntu: apt-get install lua-argparse; elsewhere: luarocks install argparse)\n")
+    return M.FAILED
+  end
+  local parser = build(argparse, context)
+  local done, ok, result = pcall(parser.pparse, parser, args)
+  if context.shown then
+    context.stdout:write(context.shown, "\n")
+    return M.OK
+  elseif not done then
+    error(ok, 0)
+  elseif not ok then
+    return usage_error(context, parser, result)
+  end
+  return require("quickaudience.cli." .. result.command).run(result, context)
+end
+
+return M
