@@ -171,8 +171,8 @@ lint:
 		$(wildcard lua/quickaudience/bin/*)
 	.ci/suite --check headers .ci/headers $(CC) $(BASE_CFLAGS) $(LUA_CFLAGS)
 
-bench: all
-	$(ENVIRONMENT) bench/run
+bench:
+	MAKE="$(MAKE)" bench/run
 
 # ---- the rest ----------------------------------------------------------------------------------
 

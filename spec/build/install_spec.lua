@@ -2,7 +2,7 @@
 -- Installs the rock into a fresh tree, as a user without network does, and uses it elsewhere.
 -- Does not know what the library can do.
 -- SPDX-License-Identifier: MIT
-local shell = require "spec.support.shell"
+local shell = require "support.shell"
 
 local interpreter = arg[-1]
 local lua_version = _VERSION:match("[%d.]+")

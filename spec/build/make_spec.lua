@@ -2,7 +2,7 @@
 -- Checks what make builds and prints, apart from what the code does.
 -- Does not know the sources.
 -- SPDX-License-Identifier: MIT
-local shell = require "spec.support.shell"
+local shell = require "support.shell"
 
 -- A make of its own, not a part of the one that runs this spec.
 local function make(arguments)

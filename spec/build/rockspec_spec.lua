@@ -2,7 +2,7 @@
 -- Holds the rockspec against the disk, and the version to one place.
 -- Does not know how LuaRocks builds; install_spec.lua does.
 -- SPDX-License-Identifier: MIT
-local shell = require "spec.support.shell"
+local shell = require "support.shell"
 
 local function rockspec()
   local values = {}

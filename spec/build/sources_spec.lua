@@ -2,7 +2,7 @@
 -- Holds the sources to the layers: which file may include what, and how each one opens.
 -- Does not know how they are compiled.
 -- SPDX-License-Identifier: MIT
-local shell = require "spec.support.shell"
+local shell = require "support.shell"
 
 -- Each foreign header, and the only files that may include it.
 local owners = {

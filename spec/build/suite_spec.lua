@@ -2,7 +2,7 @@
 -- Checks that no way of failing is counted as success by the scripts that count.
 -- Does not know the suites that they run.
 -- SPDX-License-Identifier: MIT
-local shell = require "spec.support.shell"
+local shell = require "support.shell"
 
 describe("counting results", function()
   local folder, here
