@@ -56,7 +56,7 @@ static int bytes(lua_State *L) {
 
 static int clear(lua_State *L) {
     batch *self = check(L);
-    qa_buf_clear(&self->encoder.out);
+    qa_lua_encoder_clear(&self->encoder);
     self->count = 0;
     lua_settop(L, 1);
     return 1;

@@ -52,7 +52,7 @@ static int report(lua_State *L) {
     qa_lua_client *self = check_open(L);
     qa_lua_encoder *encoder = &self->encoder;
     luaL_checktype(L, 2, LUA_TTABLE);
-    qa_buf_clear(&encoder->out);
+    qa_lua_encoder_clear(encoder);
     if (qa_lua_event(L, 2, encoder, self->defaults, "event") != QA_OK ||
         qa_client_report(self->client, encoder->out.data, encoder->out.length, 1,
                          &encoder->error) != QA_OK)
@@ -77,7 +77,7 @@ static const char *events_argument(lua_State *L, qa_lua_client *self, size_t *le
         return *count > 0 ? events : NULL;
     }
     luaL_checktype(L, 2, LUA_TTABLE);
-    qa_buf_clear(&self->encoder.out);
+    qa_lua_encoder_clear(&self->encoder);
     if (qa_lua_event_list(L, 2, &self->encoder, self->defaults, count) != QA_OK)
         return NULL;
     *length = self->encoder.out.length;

@@ -27,7 +27,7 @@ static qa_status encode_argument(lua_State *L, qa_lua_encoder **out) {
     qa_lua_encoder *encoder = lua_touserdata(L, lua_upvalueindex(1));
     luaL_checktype(L, 1, LUA_TTABLE);
     const char *path = luaL_optstring(L, 2, "event");
-    qa_buf_clear(&encoder->out);
+    qa_lua_encoder_clear(encoder);
     *out = encoder;
     return qa_lua_event(L, 1, encoder, NULL, path);
 }
@@ -140,7 +140,7 @@ static int canonical(lua_State *L) {
     qa_sign_param params[QA_SIGN_PARAMS_MAX];
     qa_lua_encoder *encoder = lua_touserdata(L, lua_upvalueindex(1));
     check_sign_input(L, &input, params);
-    qa_buf_clear(&encoder->out);
+    qa_lua_encoder_clear(encoder);
     if (qa_sign_canonical(&input, &encoder->out, &encoder->error) != QA_OK)
         return qa_lua_push_error(L, &encoder->error);
     lua_pushlstring(L, encoder->out.data, encoder->out.length);

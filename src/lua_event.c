@@ -12,6 +12,8 @@
 #include "lua_json.h"
 #include "lua_path.h"
 
+enum { MEMORY_KEPT_MAX = 1024 * 1024 };
+
 /* One event under way, and where in it the walk stands. */
 typedef struct walk {
     lua_State *L;
@@ -28,6 +30,18 @@ void qa_lua_encoder_init(qa_lua_encoder *encoder, size_t max) {
 void qa_lua_encoder_free(qa_lua_encoder *encoder) {
     qa_buf_free(&encoder->out);
     qa_buf_free(&encoder->nested);
+}
+
+static void clear(qa_buf *buf) {
+    if (buf->capacity > MEMORY_KEPT_MAX)
+        qa_buf_free(buf);
+    else
+        qa_buf_clear(buf);
+}
+
+void qa_lua_encoder_clear(qa_lua_encoder *encoder) {
+    clear(&encoder->out);
+    clear(&encoder->nested);
 }
 
 int qa_lua_push_error(lua_State *L, const qa_error *error) {

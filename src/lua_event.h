@@ -21,6 +21,9 @@ typedef struct qa_lua_encoder {
 void qa_lua_encoder_init(qa_lua_encoder *encoder, size_t max);
 void qa_lua_encoder_free(qa_lua_encoder *encoder);
 
+/* Forgets the events of the last call; keeps the memory unless a rare large call made it grow. */
+void qa_lua_encoder_clear(qa_lua_encoder *encoder);
+
 /* Appends the event at the absolute `index`, a table, to encoder->out; `path` is what messages call
  * it. Runs no Lua code, no metamethod, and raises nothing. */
 qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
