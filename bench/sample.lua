@@ -34,6 +34,30 @@ function M.orders(count)
   return events
 end
 
+--- A list of page views as a request hook sees them: fewer, longer values. About 360 bytes each too.
+---@param count integer
+---@return table[]
+function M.views(count)
+  local events = {}
+  for i = 1, count do
+    events[i] = {
+      customer_id = ("u-%06d"):format(i),
+      event_code = "page_view",
+      event_time = 1708235644862 + i,
+      organization_id = M.ORGANIZATION_ID,
+      attributes = {
+        url = ("/shop/shoes/A-100-%04d?from=search"):format(i),
+        user_agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_3 like Mac OS X) AppleWebKit/605.1.15"
+          .. " (KHTML, like Gecko) Mobile/15E148",
+        referer = "https://www.example.com/search",
+        status = 200,
+        duration_ms = i % 40 + 0.25,
+      },
+    }
+  end
+  return events
+end
+
 --- A list of the smallest useful events, each about 100 bytes on the wire.
 ---@param count integer
 ---@return table[]
@@ -59,7 +83,7 @@ function M.wire(event)
     attributes[key] = type(value) == "string" and value or tostring(value)
   end
   local ids = {}
-  for kind, id in pairs(event.customer_ids) do
+  for kind, id in pairs(event.customer_ids or {}) do
     ids[#ids + 1] = { customerId = id, idMapping = kind }
   end
   return {
@@ -98,6 +122,7 @@ function M.verify(encode, events)
   local bytes = 0
   for _, event in ipairs(events) do
     local ours, yardstick = assert(encode(event)), cjson.encode(M.wire(event))
+    yardstick = yardstick:gsub("\\/", "/") -- lua-cjson escapes slashes, which JSON leaves free
     assert(#ours == #yardstick, "the yardstick writes another number of bytes")
     assert(same(cjson.decode(ours), cjson.decode(yardstick)), "the yardstick writes other content")
     bytes = bytes + #ours
