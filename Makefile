@@ -63,7 +63,7 @@ LONG_TESTS := $(patsubst spec/long/%.c,long/%,$(wildcard spec/long/*_test.c))
 TEST_SUPPORT := $(patsubst spec/c/%.c,%,$(wildcard spec/c/support/*.c))
 
 .PHONY: all help env deps demo bench install uninstall clean test \
-	test-c test-asan test-tsan test-lua test-long test-clang lint
+	test-c test-asan test-tsan test-lua test-long test-clang lint lint-lua lint-headers
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,7 +140,7 @@ env:
 SPEC ?= $(filter-out spec/c spec/long spec/support,$(wildcard spec/*))
 export SEED := $(or $(SEED),$(shell date +%s))
 LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
-SUITES := test-c test-asan $(LUA_SUITES) test-clang lint
+SUITES := test-c test-asan $(LUA_SUITES) test-clang lint-lua lint-headers
 
 test: deps
 	MAKE="$(MAKE)" .ci/test $(SUITES)
@@ -166,9 +166,13 @@ test-clang:
 	.ci/suite --check clang $(CLANG) $(BASE_CFLAGS) $(LUA_CFLAGS) -Isrc -Ispec/c \
 		-fsyntax-only $(wildcard src/*.c spec/c/*.c spec/c/support/*.c spec/long/*.c)
 
-lint:
+lint: lint-lua lint-headers
+
+lint-lua:
 	.ci/suite --check luacheck luacheck --quiet --no-color . \
 		$(wildcard lua/quickaudience/bin/*)
+
+lint-headers:
 	.ci/suite --check headers .ci/headers $(CC) $(BASE_CFLAGS) $(LUA_CFLAGS)
 
 bench:

@@ -7,8 +7,7 @@ local shell = require "support.shell"
 local function rockspec()
   local values = {}
   local chunk = assert(loadfile("quickaudience-scm-1.rockspec", "t", values))
-  local setfenv = rawget(_G, "setfenv") -- Lua 5.1 takes no third argument above
-  if setfenv then setfenv(chunk, values) end
+  if setfenv then setfenv(chunk, values) end -- Lua 5.1 takes no third argument above
   chunk()
   return values
 end
