@@ -3,7 +3,7 @@
 -- Does not know what a spec wants to see.
 -- SPDX-License-Identifier: MIT
 --
---   local sandbox = require("support.sandbox").start()  -- or start { args = { "--lenient" } }
+--   local sandbox = require("spec.support.sandbox").start()  -- or start { args = { "--lenient" } }
 --   sandbox.url, sandbox.port, sandbox.credentials.app_id, …, sandbox.organization_id
 --   sandbox:all()                      the counts, decoded
 --   sandbox:events { valid = true }    the newest events, decoded: { { event =, errors =, … }, … }
@@ -29,6 +29,9 @@ local quote = M.quote
 
 --- The interpreter that runs this spec, as a word for the shell.
 function M.lua()
+  local lowest = -1
+  while arg and arg[lowest - 1] do lowest = lowest - 1 end
+  if arg and arg[lowest] then return quote(arg[lowest]) end
   if rawget(_G, "jit") then return "luajit" end
   return "lua" .. _VERSION:match("%d+%.%d+")
 end
