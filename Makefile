@@ -63,7 +63,7 @@ LONG_TESTS := $(patsubst spec/long/%.c,long/%,$(wildcard spec/long/*_test.c))
 TEST_SUPPORT := $(patsubst spec/c/%.c,%,$(wildcard spec/c/support/*.c))
 
 .PHONY: all help env deps demo bench install uninstall clean test \
-	test-c test-asan test-tsan test-lua test-long test-clang lint lint-lua lint-headers
+	test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint lint-lua lint-headers
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -72,64 +72,64 @@ all: $(MODULE)
 help:
 	echo 'make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]  build the C module for one Lua'
 	echo 'make demo | test | bench                   see it work | run every check | measure'
-	echo 'make test-c test-asan test-tsan test-lua test-long test-clang lint   one check'
+	echo 'make test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint   one check'
 	echo 'make deps | env | install | uninstall | clean        (V=1 shows the commands)'
 
-# ---- the module --------------------------------------------------------------------------------
+# ---- what is compiled --------------------------------------------------------------------------
 # The core knows no Lua: its objects are compiled once and serve every Lua.
 
-$(MODULE): $(BINDING:%=build/$(LUA_VERSION)/%.o) $(CORE:%=build/core/%.o)
-	mkdir -p $(@D)
-	echo "LD $@"
-	$(CC) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+define compile
+mkdir -p $(@D)
+echo "CC $@"
+$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) $(1) -MMD -MP -c -o $@ $<
+endef
 
-build/$(LUA_VERSION)/%.o: src/%.c Makefile
-	mkdir -p $(@D)
-	echo "CC $< (Lua $(LUA_VERSION))"
-	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(LUA_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-
-# $(call variant,NAME,FLAGS): the core and its tests once more, under build/NAME.
+# $(call variant,NAME,DIR,FLAGS): under build/NAME the core and its tests, under build/DIR the
+# binding and the module for LUA_VERSION.
 define variant
 build/$(1)/%.o: src/%.c Makefile
-	mkdir -p $$(@D)
-	echo "CC $$< ($(1))"
-	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+	$$(call compile,$(3))
 
 build/$(1)/test/%.o: spec/c/%.c Makefile
-	mkdir -p $$(@D)
-	echo "CC $$< ($(1))"
-	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) -Isrc -Ispec/c $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+	$$(call compile,-Isrc -Ispec/c $(3))
 
 build/$(1)/test/long/%.o: spec/long/%.c Makefile
-	mkdir -p $$(@D)
-	echo "CC $$< ($(1))"
-	$$(CC) $$(CPPFLAGS) $$(BASE_CFLAGS) -Isrc -Ispec/c $$(CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+	$$(call compile,-Isrc -Ispec/c $(3))
 
 build/$(1)/test/%_test: build/$(1)/test/%_test.o $(TEST_SUPPORT:%=build/$(1)/test/%.o) \
 		$(CORE:%=build/$(1)/%.o)
 	echo "LD $$@"
-	$$(CC) $$(CFLAGS) $(2) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$^ -lcmocka -lm $$(LDLIBS)
+	$$(CC) $$(CFLAGS) $(3) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$^ -lcmocka -lm $$(LDLIBS)
+
+build/$(2)/%.o: src/%.c Makefile
+	$$(call compile,$$(LUA_CFLAGS) $(3))
+
+build/$(2)/quickaudience/core.so: $(BINDING:%=build/$(2)/%.o) $(CORE:%=build/$(1)/%.o)
+	mkdir -p $$(@D)
+	echo "LD $$@"
+	$$(CC) $$(CFLAGS) $(3) $$(MODULE_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 
 comma := ,
 # gcc sees less of the ranges of sanitized code and warns falsely, hence no -Werror.
 SANITIZE := -O1 -g -Wno-error -fno-omit-frame-pointer -fno-sanitize-recover=all
-$(eval $(call variant,core,))
-$(eval $(call variant,asan,$(SANITIZE) -fsanitize=address$(comma)undefined))
-$(eval $(call variant,tsan,$(SANITIZE) -fsanitize=thread))
+$(eval $(call variant,core,$(LUA_VERSION),))
+$(eval $(call variant,asan,asan-$(LUA_VERSION),$(SANITIZE) -fsanitize=address$(comma)undefined))
+$(eval $(call variant,tsan,tsan-$(LUA_VERSION),$(SANITIZE) -fsanitize=thread))
 
 -include $(wildcard build/*/*.d build/*/test/*.d build/*/test/*/*.d)
 
 # ---- running from the tree ---------------------------------------------------------------------
 
 LUA_PATH_HERE = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
-LUA_CPATH_HERE = $(CURDIR)/build/$(LUA_VERSION)/?.so;;
+LUA_CPATH_HERE = $(CURDIR)/$(MODULE:%quickaudience/core.so=%?.so);;
 quote = '$(subst ','\'',$(1))'
 # Lua 5.2 and later read LUA_PATH_5_x first: where it is set, it has to be set here too.
 SUFFIX := _$(subst .,_,$(LUA_ABI))
 override_of = $(if $($(1)$(SUFFIX)), $(1)$(SUFFIX)=$(call quote,$($(1)_HERE)))
-ENVIRONMENT = LUA_PATH=$(call quote,$(LUA_PATH_HERE)) LUA_CPATH=$(call quote,$(LUA_CPATH_HERE))$(call \
-	override_of,LUA_PATH)$(call override_of,LUA_CPATH)
+OVERRIDES = $(call override_of,LUA_PATH)$(call override_of,LUA_CPATH)
+CPATH_AND_OVERRIDES = LUA_CPATH=$(call quote,$(LUA_CPATH_HERE))$(OVERRIDES)
+ENVIRONMENT = LUA_PATH=$(call quote,$(LUA_PATH_HERE)) $(CPATH_AND_OVERRIDES)
 
 env:
 	printf '%s\n' $(call quote,export $(ENVIRONMENT))
@@ -140,7 +140,7 @@ env:
 SPEC ?= $(filter-out spec/c spec/long spec/support,$(wildcard spec/*))
 export SEED := $(or $(SEED),$(shell date +%s))
 LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
-SUITES := test-c test-asan $(LUA_SUITES) test-clang lint-lua lint-headers
+SUITES := test-c test-asan $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers
 
 test: deps
 	MAKE="$(MAKE)" .ci/test $(SUITES)
@@ -151,9 +151,18 @@ test-c: $(C_TESTS:%=build/core/test/%)
 test-asan: $(C_TESTS:%=build/asan/test/%)
 test-tsan: $(C_TESTS:%=build/tsan/test/%)
 
+BUSTED = $(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED)
+
 test-lua: all
-	$(ENVIRONMENT) .ci/suite lua-$(LUA_VERSION) \
-		$(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED) $(SPEC)
+	$(ENVIRONMENT) .ci/suite lua-$(LUA_VERSION) $(BUSTED) $(SPEC)
+
+# The interpreter is not sanitized: the runtime has to be there before it, and Lua's own leaks at
+# an exit without lua_close are not ours.
+test-lua-asan: MODULE := build/asan-$(LUA_VERSION)/quickaudience/core.so
+test-lua-asan: SPEC := $(wildcard spec/quickaudience)
+test-lua-asan: build/asan-$(LUA_VERSION)/quickaudience/core.so
+	$(ENVIRONMENT) .ci/suite asan-lua-$(LUA_VERSION) env ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) $(BUSTED) $(SPEC)
 
 $(LUA_SUITES): test-lua-%:
 	$(MAKE) test-lua LUA_VERSION=$*
