@@ -1,0 +1,172 @@
+--- prometheus.lua
+-- Writes the figures of client:stats() in Prometheus' text format.
+-- Does not know where they come from.
+-- SPDX-License-Identifier: MIT
+local M = {}
+
+---@class quickaudience.prometheus.metric
+---@field name string without the prefix
+---@field type "counter"|"gauge"|"summary"
+---@field path string where in the stats it stands
+---@field label string|nil the stats hold a table there: its keys are this label's values
+---@field values string[]|nil the label's values when the stats hold one of them
+---@field help string
+
+M.PREFIX = "quickaudience_"
+
+---@type quickaudience.prometheus.metric[]
+M.metrics = {
+  { name = "events_accepted_total", type = "counter", path = "accepted",
+    help = "Events that report() accepted." },
+  { name = "events_delivered_total", type = "counter", path = "delivered",
+    help = "Events that the service confirmed." },
+  { name = "events_dead_total", type = "counter", path = "dead",
+    help = "Events that the service refused." },
+  { name = "events_dropped_total", type = "counter", path = "dropped", label = "reason",
+    help = "Events given up, by reason." },
+  { name = "events_pending", type = "gauge", path = "pending", label = "place",
+    help = "Accepted events that have not ended, by where they are." },
+  { name = "oldest_pending_seconds", type = "gauge", path = "oldest_age",
+    help = "Age of the oldest event that has not ended." },
+  { name = "queue_bytes", type = "gauge", path = "queue_bytes",
+    help = "Bytes of the events in memory." },
+  { name = "requests_total", type = "counter", path = "requests.by_outcome", label = "outcome",
+    help = "Requests that ended, by code." },
+  { name = "requests_in_flight", type = "gauge", path = "requests.in_flight",
+    help = "Requests under way." },
+  { name = "retries_total", type = "counter", path = "retries",
+    help = "Requests with events that had been sent before." },
+  { name = "sent_bytes_total", type = "counter", path = "bytes_sent",
+    help = "Bytes of events in requests that left." },
+  { name = "replaced_bytes_total", type = "counter", path = "replaced",
+    help = "Bytes of texts that were not UTF-8 and were replaced." },
+  { name = "state", type = "gauge", path = "state", label = "state",
+    values = { "running", "backing_off", "paused", "closing" },
+    help = "1 for the state that the sender is in." },
+  { name = "clock_offset_seconds", type = "gauge", path = "clock_offset",
+    help = "How far the service's clock is ahead of this one." },
+  { name = "delivery_reports_total", type = "counter", path = "reports.made",
+    help = "Delivery reports made." },
+  { name = "delivery_reports_waiting", type = "gauge", path = "reports.waiting",
+    help = "Delivery reports that wait for poll()." },
+  { name = "on_delivery_errors_total", type = "counter", path = "on_delivery_errors",
+    help = "Errors that on_delivery raised." },
+  { name = "dead_letters", type = "gauge", path = "dead_letters.kept",
+    help = "Dead letters kept for dead()." },
+  { name = "dead_letters_evicted_total", type = "counter", path = "dead_letters.evicted",
+    help = "Dead letters let go to make room." },
+  { name = "clients", type = "gauge", path = "clients",
+    help = "Clients that share the sender." },
+  { name = "queue_latency_seconds", type = "summary", path = "queue_latency",
+    help = "From accepting an event to the start of its first request." },
+  { name = "round_trip_seconds", type = "summary", path = "round_trip",
+    help = "Duration of requests that were answered." },
+  { name = "request_events", type = "summary", path = "batch_size",
+    help = "Events of a request." },
+}
+
+-- A summary's quantiles and the stats' names for them.
+local QUANTILES = { { "0", "min" }, { "0.5", "p50" }, { "0.99", "p99" }, { "1", "max" } }
+
+local function number_text(value)
+  if value ~= value then return "NaN" end
+  if value == math.huge then return "+Inf" end
+  if value == -math.huge then return "-Inf" end
+  if value == math.floor(value) then return (string.format("%.0f", value)) end
+  -- A locale may have made it a comma.
+  return (string.format("%.14g", value):gsub(",", "."))
+end
+
+local ESCAPES = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }
+
+local function label_text(name, value)
+  return name .. '="' .. tostring(value):gsub('[\\"\n]', ESCAPES) .. '"'
+end
+
+local function sorted_keys(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+-- `name="value",…` of the labels that every sample gets, or "".
+local function common_text(labels)
+  local list = {}
+  for _, name in ipairs(sorted_keys(labels or {})) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") or name:find("^__") then
+      error("prometheus: " .. tostring(name) .. ": not a label name", 0)
+    end
+    list[#list + 1] = label_text(name, labels[name])
+  end
+  return table.concat(list, ",")
+end
+
+local function lookup(stats, path)
+  for name in path:gmatch("[^.]+") do
+    if type(stats) ~= "table" then return nil end
+    stats = stats[name]
+  end
+  return stats
+end
+
+local function write_sample(out, name, common, label, value)
+  local labels = common
+  if label then labels = common == "" and label or common .. "," .. label end
+  out[#out + 1] = name .. (labels == "" and "" or "{" .. labels .. "}") .. " "
+    .. number_text(value)
+end
+
+-- One sample for each of the table's members; a total would be counted twice.
+local function write_table(out, name, common, label, values)
+  for _, key in ipairs(sorted_keys(values)) do
+    if key ~= "total" then
+      write_sample(out, name, common, label_text(label, key), values[key])
+    end
+  end
+end
+
+local function write_choice(out, name, common, metric, chosen)
+  for _, value in ipairs(metric.values) do
+    write_sample(out, name, common, label_text(metric.label, value), value == chosen and 1 or 0)
+  end
+end
+
+local function write_summary(out, name, common, values)
+  for _, quantile in ipairs(QUANTILES) do
+    local value = values.count > 0 and values[quantile[2]] or 0 / 0
+    write_sample(out, name, common, label_text("quantile", quantile[1]), value)
+  end
+  write_sample(out, name .. "_sum", common, nil, values.sum)
+  write_sample(out, name .. "_count", common, nil, values.count)
+end
+
+local function write_metric(out, metric, common, value)
+  local name = M.PREFIX .. metric.name
+  out[#out + 1] = "# HELP " .. name .. " " .. metric.help
+  out[#out + 1] = "# TYPE " .. name .. " " .. metric.type
+  if metric.type == "summary" then
+    write_summary(out, name, common, value)
+  elseif metric.values then
+    write_choice(out, name, common, metric, value)
+  elseif metric.label then
+    write_table(out, name, common, metric.label, value)
+  else
+    write_sample(out, name, common, nil, value)
+  end
+end
+
+--- The figures as text; each line ends with a newline.
+---@param stats table what client:stats() returned
+---@param labels table<string, string>|nil for every sample
+---@return string
+function M.render(stats, labels)
+  local out, common = {}, common_text(labels)
+  for _, metric in ipairs(M.metrics) do
+    local value = lookup(stats, metric.path)
+    if value ~= nil then write_metric(out, metric, common, value) end
+  end
+  return table.concat(out, "\n") .. "\n"
+end
+
+return M
