@@ -60,13 +60,20 @@ void qa_http_headers_line(qa_http_headers *headers, const char *line, size_t len
 }
 
 /* 1 to 12, or 0. */
-static int month_number(const char name[4]) {
+static int month_number(const char *name) {
     static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     for (int i = 0; i < 12; i++) {
         if (strncmp(names + 3 * i, name, 3) == 0)
             return i + 1;
     }
     return 0;
+}
+
+static int number(const char *digits, size_t count) {
+    int value = 0;
+    for (size_t i = 0; i < count; i++)
+        value = value * 10 + (digits[i] - '0');
+    return value;
 }
 
 /* Days since 1970-01-01 in the Gregorian calendar, years counted from March so that the leap day
@@ -89,24 +96,44 @@ static int64_t moment_ms(const moment *m) {
     return (((days * 24 + m->hour) * 60 + m->minute) * 60 + m->second) * 1000;
 }
 
-int64_t qa_http_date_parse(const char *text) {
-    moment m = {0};
+/* "Sun, 06 Nov 1994 08:49:37 GMT", what every server sends today, at fixed places: each answer has
+ * one, and scanning it by format would cost more than all else here. */
+static bool parse_fixed(const char *text, moment *m) {
+    static const char form[] = "AAA, 00 AAA 0000 00:00:00 GMT";
+    for (size_t i = 0; i < sizeof form; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        bool letter = lower(text[i]) >= 'a' && lower(text[i]) <= 'z';
+        if (form[i] == '0' ? !digit : i < 26 && form[i] == 'A' ? !letter : text[i] != form[i])
+            return false;
+    }
+    m->day = number(text + 5, 2);
+    m->month = month_number(text + 8);
+    m->year = number(text + 12, 4);
+    m->hour = number(text + 17, 2);
+    m->minute = number(text + 20, 2);
+    m->second = number(text + 23, 2);
+    return true;
+}
+
+/* The two obsolete forms, "Sunday, 06-Nov-94 08:49:37 GMT" and "Sun Nov  6 08:49:37 1994". */
+static bool parse_obsolete(const char *text, moment *m) {
     char month[4] = "";
     int end = 0; /* stays 0 unless the whole form matched */
-    sscanf(text, "%*[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &m.day, month, &m.year,
-           &m.hour, &m.minute, &m.second, &end);
-    if (end == 0) {
-        sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &m.day, month, &m.year,
-               &m.hour, &m.minute, &m.second, &end);
-        /* Two digits of a year: the obsolete form of RFC 850. */
-        m.year += m.year < 70 ? 2000 : 1900;
-    }
-    if (end == 0)
-        sscanf(text, "%*[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month, &m.day, &m.hour,
-               &m.minute, &m.second, &m.year, &end);
-    if (end == 0 || text[end] != '\0')
+    (void)sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &m->day, month,
+                 &m->year, &m->hour, &m->minute, &m->second, &end);
+    if (end > 0)
+        m->year += m->year < 70 ? 2000 : 1900;
+    else
+        (void)sscanf(text, "%*[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month, &m->day, &m->hour,
+                     &m->minute, &m->second, &m->year, &end);
+    m->month = month_number(month);
+    return end > 0 && text[end] == '\0';
+}
+
+int64_t qa_http_date_parse(const char *text) {
+    moment m = {0};
+    if (!parse_fixed(text, &m) && !parse_obsolete(text, &m))
         return -1;
-    m.month = month_number(month);
     return moment_ms(&m);
 }
 
