@@ -1,0 +1,59 @@
+/* chunk.h
+ * Events joined by ",\n" in one piece of memory: the unit of memory, of disk and of retry.
+ * Does not know what an event says, nor when a chunk is closed or sent.
+ * SPDX-License-Identifier: MIT */
+#ifndef QA_CHUNK_H
+#define QA_CHUNK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct qa_lane;
+
+/* What stands between two events. JSON strings hold no raw newline, so every newline in a chunk is
+ * the end of such a separator, and a chunk can be cut without parsing. */
+#define QA_CHUNK_SEPARATOR ",\n"
+enum { QA_CHUNK_SEPARATOR_SIZE = 2 };
+
+/* Once closed, `data`, `length` and `events` don't change until it is freed. The queue's lock
+ * guards the rest. */
+typedef struct qa_chunk {
+    struct qa_chunk *previous, *next; /* among all chunks with events that haven't ended */
+    struct qa_chunk *next_ready;      /* among those that wait to be put in a batch */
+    struct qa_lane *lane;             /* whose events these are; counted there */
+    uint64_t seq;                     /* in the order in which chunks were opened; from 1 */
+    int64_t opened_us;                /* monotonic: when the first event was accepted */
+    int64_t opened_wall_ms;           /* the same, since the epoch */
+    char *data;
+    size_t length, capacity;
+    uint32_t events;
+    uint32_t live;         /* of them, not yet at an end */
+    uint32_t taken_events; /* of them, already in batches */
+    size_t taken;          /* where the rest begins */
+    bool started;          /* some of it has been in a request */
+} qa_chunk;
+
+/* An empty chunk with room for `capacity` bytes; NULL: out of memory. */
+qa_chunk *qa_chunk_new(size_t capacity);
+void qa_chunk_free(qa_chunk *chunk); /* NULL is legal */
+
+/* Whether `length` bytes more leave it within the limits of a request's list, brackets included.
+ * An empty chunk takes anything: one event alone is as large as it is. */
+bool qa_chunk_fits(const qa_chunk *chunk, size_t length, size_t events, uint64_t max_bytes,
+                   uint64_t max_events);
+
+/* Appends `events` events, joined already. False, with nothing changed: out of memory. */
+bool qa_chunk_append(qa_chunk *chunk, const char *bytes, size_t length, size_t events);
+
+/* No more is coming: gives back the memory that was kept ready, where that is worth a call. */
+void qa_chunk_trim(qa_chunk *chunk);
+
+/* The length of the first events of `data` that together have at most `max_bytes` bytes and are at
+ * most *events; at least one event, however large. Sets *events to their number. */
+size_t qa_chunk_cut(const char *data, size_t length, uint64_t max_bytes, uint32_t *events);
+
+/* The length of the largest single event; sets *count to how many there are. */
+size_t qa_chunk_largest(const char *data, size_t length, size_t *count);
+
+#endif

@@ -1,0 +1,111 @@
+/* sender_state.h
+ * What the sender is made of, shared by its three files and by nothing else.
+ * Does not know who calls.
+ * SPDX-License-Identifier: MIT */
+#ifndef QA_SENDER_STATE_H
+#define QA_SENDER_STATE_H
+
+#include <pthread.h>
+
+#include "batch.h"
+#include "gate.h"
+#include "queue.h"
+#include "rate.h"
+#include "sender.h"
+#include "skew.h"
+
+typedef enum qa_flight_kind {
+    QA_FLIGHT_BATCH,  /* queued events */
+    QA_FLIGHT_TICKET, /* a direct send */
+    QA_FLIGHT_CHECK   /* an empty list, to see whether the service accepts anything */
+} qa_flight_kind;
+
+/* A request that is under way; the transport's tag. */
+typedef struct qa_flight {
+    struct qa_flight *next; /* of those that are to be launched */
+    qa_flight_kind kind;
+    qa_batch *batch;   /* or NULL; owned while under way */
+    qa_ticket *ticket; /* or NULL; the sender's share of it */
+    qa_gate_pass pass;
+    uint64_t seq; /* in the order of starts, from 1 */
+    int64_t started_us, started_wall_ms;
+    size_t bytes; /* of the list */
+    size_t piece_count;
+    qa_slice pieces[];
+} qa_flight;
+
+struct qa_sender {
+    qa_client_config *config; /* credentials under `identity`, the rest never changes */
+    qa_clock clock;
+    qa_random random;
+    qa_transport *transport;  /* set while there is one thread, then constant */
+    pthread_mutex_t identity; /* taken alone, never together with `mutex` */
+
+    pthread_mutex_t mutex;  /* guards all below */
+    pthread_cond_t changed; /* events have ended, or lanes were closed; only when waiters > 0 */
+    unsigned waiters;
+    qa_queue queue;
+    qa_ledger ledger;
+    qa_gate gate;
+    qa_rate rate;
+    qa_skew skew;
+    qa_dead *dead;
+    qa_report_queue *orphans; /* reports of clients that are gone */
+    qa_lane *lanes;
+    uint64_t open_lanes; /* not detached */
+
+    qa_batch_list waiting; /* for their next attempt */
+    qa_batch_list held;    /* single rejected events: what the others say decides */
+    qa_ticket *first_ticket, *last_ticket;
+    size_t tickets; /* that wait */
+    uint32_t in_flight;
+    uint64_t flights; /* started so far */
+
+    uint64_t success_seq;   /* the newest flight of events that the service took */
+    int64_t success_us;     /* when it last took something; INT64_MIN: not yet */
+    bool checking;          /* a QA_FLIGHT_CHECK is under way */
+    bool probe_fresh;       /* the next probe of a systemic pause is of new events */
+    uint64_t limit_bytes;   /* of a list, learnt from 413; UINT64_MAX: none */
+    int64_t limit_since_us; /* when it was learnt or relaxed */
+    int64_t memory_us;      /* memory was short: nothing new before this */
+
+    int64_t look_at_us; /* when the thread looks again by itself */
+    bool hungry;        /* the thread could start something if there were something */
+    bool stopping;
+};
+
+static inline void qa_sender_lock(qa_sender *sender) {
+    pthread_mutex_lock(&sender->mutex);
+}
+
+static inline void qa_sender_unlock(qa_sender *sender) {
+    pthread_mutex_unlock(&sender->mutex);
+}
+
+/* All below: with the lock held. */
+
+/* sender.c: the lane's open chunk takes no more. True: the thread has to be woken for it. */
+bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane);
+
+/* sender_outcome.c: one request has ended. Frees the flight and finishes its ticket. `answer` may
+ * be NULL: it couldn't be started. */
+void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
+                     const qa_answer *answer);
+
+/* sender_outcome.c: events of a chunk that aren't in flight have ended, and are reported. */
+void qa_sender_end(qa_sender *sender, qa_chunk *chunk, uint32_t events, qa_end end,
+                   qa_report *report);
+
+/* sender_outcome.c: what is too old is dropped; *at is lowered to when the next is. */
+void qa_sender_expire(qa_sender *sender, int64_t now_us, int64_t *at);
+
+/* sender_outcome.c: everything that isn't in flight is dropped because the client was closed. */
+void qa_sender_drop_queued(qa_sender *sender);
+
+/* sender_outcome.c: events that were held are sent again. */
+void qa_sender_release_held(qa_sender *sender);
+
+/* sender_outcome.c: whether an empty list has to be sent to learn about held events. */
+bool qa_sender_wants_check(const qa_sender *sender);
+
+#endif
