@@ -241,8 +241,9 @@ local function prepare(dir, found, options, port)
     shell_quote(found.program))
 end
 
--- Reads what the shell and nginx say until both are gone. Ctrl-C reaches all processes of the
--- terminal at once; Lua turns it into an error here, which only means to wait for the end.
+-- Reads what the shell and nginx say until both are gone, or until somebody interrupts. Ctrl-C
+-- reaches all processes of the terminal at once, `kill -INT` only this one; Lua turns both into
+-- an error here.
 local function follow(events, on_ready)
   local ready, status = false, nil
   local function read()
@@ -255,10 +256,14 @@ local function follow(events, on_ready)
       end
     end
   end
-  local ok, message = pcall(read)
+  -- Where the signal cuts the reading short, Lua's own error follows some instructions later: the
+  -- outer call catches the one that comes last.
+  local ok, message = pcall(function()
+    local done, reason = pcall(read)
+    if not done then error(reason, 0) end
+  end)
   if not ok then
-    if not tostring(message):find("interrupted", 1, true) then error(message, 0) end
-    pcall(read)
+    if not tostring(message):lower():find("interrupted", 1, true) then error(message, 0) end
     return true, 0
   end
   return ready, status
@@ -277,8 +282,8 @@ local function run_in(dir, found, options, port)
     return nil, "cannot open the FIFO in '" .. dir .. "'"
   end
   local ready, status = follow(events, function() options.on_ready(options.host, port) end)
+  life:close() -- ends the pipe, and returns when the shell has cleaned up
   events:close()
-  life:close()
   return ready, status
 end
 

@@ -40,24 +40,24 @@ function M.init()
 end
 
 -- nginx's parent is the launcher's shell, which stops nginx when the command ends. Should that
--- shell be killed, nobody else would.
-local function watch_parent()
+-- shell be killed, nobody else would. The line break wakes the command, which cannot notice a
+-- signal while it waits for a line in most Luas.
+local function watch_parent(events)
   local ffi = require "ffi"
   ffi.cdef [[ int getppid(void); int getpid(void); int kill(int pid, int signal); ]]
   local parent = ffi.C.getppid()
   assert(ngx.timer.every(0.5, function()
     if ffi.C.getppid() ~= parent then ffi.C.kill(ffi.C.getpid(), 15) end
+    events:write("\n")
   end))
 end
 
 --- Tells the launcher that requests are taken: the socket listens since before this runs.
 function M.start()
-  watch_parent()
-  local file = io.open(ngx.config.prefix() .. "events", "w")
-  if file then
-    file:write("ready\n")
-    file:close()
-  end
+  local events = assert(io.open(ngx.config.prefix() .. "events", "w"))
+  events:setvbuf("no")
+  watch_parent(events)
+  events:write("ready\n")
 end
 
 local function log_refusal(answer, path)

@@ -252,6 +252,12 @@ function Store:newest_events(filter)
   return texts
 end
 
+local function copy(map)
+  local all = {}
+  for name, value in pairs(map) do all[name] = value end
+  return all
+end
+
 local function kept(r)
   return { events = r.events, bytes = r.bytes, evicted = r.evicted,
     keep = r.keep, keep_bytes = r.keep_bytes }
@@ -264,8 +270,8 @@ function Store:summary()
   return {
     requests = c.requests,
     calls = { accepted = c.accepted, refused = c.refused, faulted = c.faulted },
-    statuses = c.statuses,
-    codes = c.codes,
+    statuses = copy(c.statuses),
+    codes = copy(c.codes),
     events = {
       valid = c.valid, invalid = c.invalid, collateral = c.collateral,
       faulted = c.faulted_events, distinct = c.distinct, repeated = c.repeated,

@@ -77,11 +77,11 @@ describe("sandbox.store", function()
   end)
 
   it("keeps within its bytes", function()
-    local size = #batch(1, 2).text
+    local size = #batch(11, 2).text
     local self = new { keep_bytes = 2 * size }
-    for i = 1, 9, 2 do self:accept(batch(i, 2)) end
-    assert.equal("u-7 u-8 u-9 u-10", ids(self))
-    self:accept(batch(11, 9))
+    for i = 11, 19, 2 do self:accept(batch(i, 2)) end
+    assert.equal("u-17 u-18 u-19 u-20", ids(self))
+    self:accept(batch(21, 9))
     assert.equal("", ids(self))
     local kept = self:summary().kept.valid
     assert.same({ 0, 0, 19 }, { kept.events, kept.bytes, kept.evicted })
