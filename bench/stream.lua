@@ -95,7 +95,7 @@ local function medians(runs)
 end
 
 local function measure(name, events, target)
-  local path = folder .. "/body"
+  local path = folder .. "/ready-made"
   local runs, yardsticks, ratios = {}, {}, {}
   write_body(path, events)
   for i = 1, REPETITIONS do
