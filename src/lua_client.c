@@ -115,7 +115,7 @@ static int take_report(lua_State *L) {
     lua_createtable(L, 0, 7);
     lua_pushstring(L, qa_report_status_text(found.status));
     lua_setfield(L, -2, "status");
-    lua_pushnumber(L, (lua_Number)found.events);
+    qa_lua_push_count(L, found.events);
     lua_setfield(L, -2, "events");
     lua_pushboolean(L, found.possibly_stored);
     lua_setfield(L, -2, "possibly_stored");
@@ -130,14 +130,14 @@ static int take_report(lua_State *L) {
         lua_setfield(L, -2, "message");
     }
     if (found.merged > 0) {
-        lua_pushnumber(L, (lua_Number)found.merged);
+        qa_lua_push_count(L, found.merged);
         lua_setfield(L, -2, "merged");
     }
     return 1;
 }
 
 static int flush_begin(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)qa_client_flush_begin(check_open(L)->client));
+    qa_lua_push_count(L, qa_client_flush_begin(check_open(L)->client));
     return 1;
 }
 
@@ -153,7 +153,7 @@ static int push_outcome(lua_State *L, qa_status status, const qa_error *error,
     if (status == QA_OK)
         return push_true(L);
     qa_lua_push_error(L, error);
-    lua_pushnumber(L, (lua_Number)remaining);
+    qa_lua_push_count(L, remaining);
     return 4;
 }
 
@@ -179,7 +179,7 @@ static int close_client(lua_State *L) {
 }
 
 static int pending(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)qa_client_pending(check(L)->client));
+    qa_lua_push_count(L, qa_client_pending(check(L)->client));
     return 1;
 }
 

@@ -37,6 +37,15 @@ static inline void qa_lua_setfuncs_51(lua_State *L, const luaL_Reg *functions, i
 #define qa_lua_get_uservalue(L, index) ((void)lua_getuservalue((L), (index)))
 #endif
 
+/* A count as an integer where Lua has them, so that it prints without ".0". */
+static inline void qa_lua_push_count(lua_State *L, uint64_t count) {
+#if LUA_VERSION_NUM >= 503
+    lua_pushinteger(L, (lua_Integer)count);
+#else
+    lua_pushnumber(L, (lua_Number)count);
+#endif
+}
+
 /* Whether the number at `index` is a whole one that fits, and which. Lua 5.3 and later keep 64-bit
  * integers apart; before, a whole number is a double without a fraction. */
 static inline bool qa_lua_to_integer(lua_State *L, int index, int64_t *out) {

@@ -49,9 +49,9 @@ static const char *push_letter(lua_State *L, const char *at) {
     at = set_text(L, "message", at);
     at = set_text(L, "trace_id", at);
     set_text(L, "code", qa_status_code(head.code));
-    lua_pushnumber(L, (lua_Number)head.attempts);
+    qa_lua_push_count(L, head.attempts);
     lua_setfield(L, -2, "attempts");
-    lua_pushnumber(L, (lua_Number)head.wall_ms);
+    qa_lua_push_count(L, (uint64_t)head.wall_ms);
     lua_setfield(L, -2, "time");
     return at;
 }

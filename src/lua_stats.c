@@ -7,11 +7,7 @@
 static const double PER_SECOND = 1e6;
 
 static void set_count(lua_State *L, const char *name, uint64_t value) {
-#if LUA_VERSION_NUM >= 503
-    lua_pushinteger(L, (lua_Integer)value);
-#else
-    lua_pushnumber(L, (lua_Number)value);
-#endif
+    qa_lua_push_count(L, value);
     lua_setfield(L, -2, name);
 }
 
