@@ -99,7 +99,7 @@ build/$(1)/test/long/%.o: spec/long/%.c Makefile
 build/$(1)/test/%_test: build/$(1)/test/%_test.o $(TEST_SUPPORT:%=build/$(1)/test/%.o) \
 		$(CORE:%=build/$(1)/%.o)
 	echo "LD $$@"
-	$$(CC) $$(CFLAGS) $(3) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$^ -lcmocka -lm $$(LDLIBS)
+	$$(CC) $$(CFLAGS) $(3) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$^ -lcmocka -lssl -lm $$(LDLIBS)
 
 build/$(2)/%.o: src/%.c Makefile
 	$$(call compile,$$(LUA_CFLAGS) $(3))
