@@ -72,6 +72,8 @@ build = {
         "src/sender_step.c",
         "src/sign.c",
         "src/skew.c",
+        "src/spool_directory.c",
+        "src/spool_lock.c",
         "src/status.c",
         "src/ticket.c",
         "src/transport_curl.c",
