@@ -132,15 +132,10 @@ function methods:poll(max)
   return count
 end
 
-local function plural(count)
-  return count == 1 and "1 event" or string.format("%.0f events", count)
-end
-
-local function timed_out(self, call, remaining, seconds)
-  local stats = self:_stats()
-  local why = stats.reason_message
-  return nil, string.format("%s: %s left after %.14g s%s", call, plural(remaining), seconds,
-    why and "; " .. why or ""), "TIMEOUT", remaining
+-- What keeps delivery back, after a message that tells how many are left.
+local function explained(self, message)
+  local why = self:_stats().reason_message
+  return why and message .. "; " .. why or message
 end
 
 --- Delivers everything accepted so far, at once, and waits until all of it has ended.
@@ -160,9 +155,10 @@ function methods:flush(seconds)
     function(slice) return self:_flush_wait(mark, slice) end, seconds)
   poll(self, POLL_MAX)
   if done then return true end
-  local _, _, _, remaining = self:_flush_wait(mark, 0)
-  if not remaining or remaining == 0 then return true end
-  return timed_out(self, "flush", remaining, seconds)
+  local remaining
+  done, message, code, remaining = self:_flush_wait(mark, 0)
+  if done then return true end
+  return nil, explained(self, message), code, remaining
 end
 
 --- Delivers what is left, for at most `seconds`, and ends the client. What is left then is dropped
@@ -190,8 +186,8 @@ function methods:close(seconds)
   local ok, remaining
   ok, message, code, remaining = self:_close(inside)
   poll(self, POLL_MAX)
-  if code == "TIMEOUT" then return timed_out(self, "close", remaining, seconds) end
-  return ok, message, code, remaining
+  if ok then return true end
+  return nil, explained(self, message), code, remaining
 end
 
 --- Waits until all accepted so far is on disk or delivered.
