@@ -52,20 +52,27 @@ static const spelling SPELLINGS[] = {
 enum { SPELLING_COUNT = sizeof SPELLINGS / sizeof SPELLINGS[0], LUA_SPELLING_COUNT = 10 };
 
 /* How each field begins on the wire. Every one opens with a comma: the first comma of an object is
- * turned into its brace at the end, so no field asks whether it is the first. */
-static const struct {
-    const char *text;
+ * turned into its brace at the end, so no field asks whether it is the first. All are copied at one
+ * size, which the compiler turns into a few moves; what is too much is overwritten. */
+enum { WIRE_MAX = 24 };
+
+typedef struct wire_name {
+    char text[WIRE_MAX];
     size_t length;
-} WIRE[] = {
-    [QA_FIELD_CUSTOMER_ID] = {LITERAL(",\"customerId\":")},
-    [QA_FIELD_EVENT_CODE] = {LITERAL(",\"eventCode\":")},
-    [QA_FIELD_EVENT_TIME] = {LITERAL(",\"eventTime\":")},
-    [QA_FIELD_ORGANIZATION_ID] = {LITERAL(",\"organizationId\":")},
-    [QA_FIELD_WORKSPACE_ID] = {LITERAL(",\"workspaceId\":")},
-    [QA_FIELD_ENTITY_ID] = {LITERAL(",\"entityId\":")},
-    [QA_FIELD_ATTRIBUTES] = {LITERAL(",\"extendAttributes\":")},
-    [QA_FIELD_CUSTOMER_IDS] = {LITERAL(",\"customerIdList\":")},
-    [QA_FIELD_IS_ORDER] = {LITERAL(",\"isOrder\":")},
+} wire_name;
+
+#define WIRE_NAME(name) {",\"" name "\":", sizeof(",\"" name "\":") - 1}
+
+static const wire_name WIRE[] = {
+    [QA_FIELD_CUSTOMER_ID] = WIRE_NAME("customerId"),
+    [QA_FIELD_EVENT_CODE] = WIRE_NAME("eventCode"),
+    [QA_FIELD_EVENT_TIME] = WIRE_NAME("eventTime"),
+    [QA_FIELD_ORGANIZATION_ID] = WIRE_NAME("organizationId"),
+    [QA_FIELD_WORKSPACE_ID] = WIRE_NAME("workspaceId"),
+    [QA_FIELD_ENTITY_ID] = WIRE_NAME("entityId"),
+    [QA_FIELD_ATTRIBUTES] = WIRE_NAME("extendAttributes"),
+    [QA_FIELD_CUSTOMER_IDS] = WIRE_NAME("customerIdList"),
+    [QA_FIELD_IS_ORDER] = WIRE_NAME("isOrder"),
 };
 
 typedef struct common_attribute {
@@ -107,6 +114,14 @@ qa_field qa_event_field(const char *name, size_t length) {
     return (qa_field)SPELLINGS[index].field;
 }
 
+static void put_wire(qa_buf *out, qa_field field) {
+    char *at = qa_buf_reserve(out, WIRE_MAX);
+    if (at == NULL)
+        return;
+    memcpy(at, WIRE[field].text, WIRE_MAX);
+    qa_buf_commit(out, WIRE[field].length);
+}
+
 qa_event_defaults *qa_event_defaults_new(void) {
     qa_event_defaults *defaults = calloc(1, sizeof *defaults);
     if (defaults == NULL)
@@ -133,7 +148,7 @@ qa_status qa_event_defaults_field(qa_event_defaults *defaults, qa_field field, c
     bool workspace = field == QA_FIELD_WORKSPACE_ID;
     qa_buf *buf = workspace ? &defaults->workspace : &defaults->organization;
     qa_buf_clear(buf);
-    qa_buf_put(buf, WIRE[field].text, WIRE[field].length);
+    put_wire(buf, field);
     qa_json_string(buf, text, length);
     return buf->status == QA_OK ? QA_OK : qa_error_no_memory(error, "config");
 }
@@ -146,9 +161,7 @@ qa_status qa_event_defaults_attribute(qa_event_defaults *defaults, const char *k
     size_t index = defaults->common_count;
     qa_buf *buf = &defaults->attributes[index];
     qa_buf_put(buf, key, key_length);
-    qa_buf_put_char(buf, ',');
-    qa_json_string(buf, key, key_length);
-    qa_buf_put_char(buf, ':');
+    qa_json_member(buf, key, key_length);
     qa_json_string(buf, text, length);
     if (buf->status != QA_OK)
         return qa_error_no_memory(error, "config");
@@ -213,10 +226,6 @@ static bool take_field(qa_event *event, qa_field field, const char *name) {
     return false;
 }
 
-static void put_wire(qa_event *event, qa_field field) {
-    qa_buf_put(event->out, WIRE[field].text, WIRE[field].length);
-}
-
 qa_status qa_event_text(qa_event *event, qa_field field, const char *name, const char *text,
                         size_t length) {
     if (!take_field(event, field, name))
@@ -226,7 +235,7 @@ qa_status qa_event_text(qa_event *event, qa_field field, const char *name, const
         snprintf(where, sizeof where, ".%s", name);
         return qa_event_fail(event, where, "empty");
     }
-    put_wire(event, field);
+    put_wire(event->out, field);
     event->replaced += qa_json_string(event->out, text, length);
     return QA_OK;
 }
@@ -245,7 +254,7 @@ qa_status qa_event_time(qa_event *event, const char *name, int64_t time_ms) {
         return qa_event_fail(event, where, "expected milliseconds since 1970, %.*s %s",
                              (int)length, digits, guess);
     }
-    put_wire(event, QA_FIELD_EVENT_TIME);
+    put_wire(event->out, QA_FIELD_EVENT_TIME);
     qa_buf_put(event->out, digits, length);
     return QA_OK;
 }
@@ -253,7 +262,7 @@ qa_status qa_event_time(qa_event *event, const char *name, int64_t time_ms) {
 qa_status qa_event_is_order(qa_event *event, const char *name, bool is_order) {
     if (!take_field(event, QA_FIELD_IS_ORDER, name))
         return event->status;
-    put_wire(event, QA_FIELD_IS_ORDER);
+    put_wire(event->out, QA_FIELD_IS_ORDER);
     qa_buf_put(event->out, is_order ? "\"1\"" : "\"0\"", 3);
     return QA_OK;
 }
@@ -271,7 +280,7 @@ static void close_list(qa_event *event, char open, char close) {
 qa_status qa_event_attributes_begin(qa_event *event, const char *name) {
     if (!take_field(event, QA_FIELD_ATTRIBUTES, name))
         return event->status;
-    put_wire(event, QA_FIELD_ATTRIBUTES);
+    put_wire(event->out, QA_FIELD_ATTRIBUTES);
     event->list_start = event->out->length;
     return QA_OK;
 }
@@ -288,9 +297,7 @@ static void mark_overridden(qa_event *event, const char *key, size_t length) {
 static void put_attribute_key(qa_event *event, const char *key, size_t length) {
     if (event->defaults != NULL && event->defaults->common_count > 0)
         mark_overridden(event, key, length);
-    qa_buf_put_char(event->out, ',');
-    event->replaced += qa_json_string(event->out, key, length);
-    qa_buf_put_char(event->out, ':');
+    event->replaced += qa_json_member(event->out, key, length);
 }
 
 qa_status qa_event_attribute(qa_event *event, const char *key, size_t key_length,
@@ -338,7 +345,7 @@ qa_status qa_event_attributes_end(qa_event *event) {
 qa_status qa_event_ids_begin(qa_event *event, const char *name) {
     if (!take_field(event, QA_FIELD_CUSTOMER_IDS, name))
         return event->status;
-    put_wire(event, QA_FIELD_CUSTOMER_IDS);
+    put_wire(event->out, QA_FIELD_CUSTOMER_IDS);
     event->list_start = event->out->length;
     return QA_OK;
 }
@@ -376,9 +383,7 @@ qa_status qa_event_extra(qa_event *event, const char *key, size_t key_length) {
                                  lua_name((qa_field)SPELLINGS[i].field));
         }
     }
-    qa_buf_put_char(event->out, ',');
-    event->replaced += qa_json_string(event->out, key, key_length);
-    qa_buf_put_char(event->out, ':');
+    event->replaced += qa_json_member(event->out, key, key_length);
     return QA_OK;
 }
 
@@ -402,7 +407,7 @@ static void put_defaults(qa_event *event) {
     if (!qa_event_has(event, QA_FIELD_WORKSPACE_ID))
         qa_buf_put(event->out, defaults->workspace.data, defaults->workspace.length);
     if (!qa_event_has(event, QA_FIELD_ATTRIBUTES) && defaults->common_count > 0) {
-        put_wire(event, QA_FIELD_ATTRIBUTES);
+        put_wire(event->out, QA_FIELD_ATTRIBUTES);
         event->list_start = event->out->length;
         qa_event_attributes_end(event);
     }

@@ -159,28 +159,57 @@ static size_t put_special(char *out, const char **text, size_t length, size_t *r
     return whole ? size : 3;
 }
 
-size_t qa_json_string(qa_buf *buf, const char *text, size_t length) {
+/* The rest of a string whose `text` begins with a special byte, and its closing quote. */
+static size_t put_rest(qa_buf *buf, const char *text, const char *end) {
     size_t replaced = 0;
-    const char *end = text + length;
-    qa_buf_put_char(buf, '"');
-    for (;;) {
+    while (text < end) {
         size_t left = (size_t)(end - text);
-        /* Room for the rest as it is, one escape, and the closing quote. */
-        char *out = qa_buf_reserve(buf, left + ESCAPE_MAX + 1);
+        /* What this one byte becomes is bounded; the plain bytes behind it stay as many. */
+        char *out = qa_buf_reserve(buf, left + ESCAPE_MAX);
         if (out == NULL)
             return replaced;
-        size_t plain = copy_plain(out, text, left);
-        out += plain;
+        size_t written = put_special(out, &text, left, &replaced);
+        size_t plain = copy_plain(out + written, text, (size_t)(end - text));
         text += plain;
-        if (text == end) {
-            *out = '"';
-            qa_buf_commit(buf, plain + 1);
-            return replaced;
-        }
-        /* Not `left`: what an escape adds is bounded, what the rest adds is reserved anew. */
-        size_t written = put_special(out, &text, (size_t)(end - text), &replaced);
-        qa_buf_commit(buf, plain + written);
+        qa_buf_commit(buf, written + plain);
     }
+    qa_buf_put_char(buf, '"');
+    return replaced;
+}
+
+size_t qa_json_string(qa_buf *buf, const char *text, size_t length) {
+    char *out = qa_buf_reserve(buf, length + 2);
+    if (out == NULL)
+        return 0;
+    out[0] = '"';
+    size_t plain = copy_plain(out + 1, text, length);
+    if (plain < length) {
+        qa_buf_commit(buf, plain + 1);
+        return put_rest(buf, text + plain, text + length);
+    }
+    out[plain + 1] = '"';
+    qa_buf_commit(buf, plain + 2);
+    return 0;
+}
+
+size_t qa_json_member(qa_buf *buf, const char *key, size_t length) {
+    char *out = qa_buf_reserve(buf, length + 4);
+    if (out == NULL)
+        return 0;
+    out[0] = ',';
+    out[1] = '"';
+    size_t plain = copy_plain(out + 2, key, length);
+    size_t replaced = 0;
+    if (plain < length) {
+        qa_buf_commit(buf, plain + 2);
+        replaced = put_rest(buf, key + plain, key + length);
+        qa_buf_put_char(buf, ':');
+        return replaced;
+    }
+    out[plain + 2] = '"';
+    out[plain + 3] = ':';
+    qa_buf_commit(buf, plain + 4);
+    return 0;
 }
 
 size_t qa_json_format_int(char *out, int64_t value) {

@@ -18,6 +18,9 @@ enum { QA_JSON_NUMBER_MAX = 32 }; /* bytes that hold any number, an end mark inc
  * were replaced. A failure is in buf->status. */
 size_t qa_json_string(qa_buf *buf, const char *text, size_t length);
 
+/* Appends `,"key":`, the beginning of an object's member; returns what qa_json_string does. */
+size_t qa_json_member(qa_buf *buf, const char *key, size_t length);
+
 /* The digits of a number, without an end mark; returns how many of QA_JSON_NUMBER_MAX. */
 size_t qa_json_format_int(char *out, int64_t value);
 

@@ -158,6 +158,7 @@ static void each_pair(walk *w, int index, const qa_lua_path *above, bool numbere
                       void visit(walk *, const qa_lua_path *, int)) {
     lua_State *L = w->L;
     qa_lua_path step = {.above = above, .table = lua_topointer(L, index)};
+    int value = lua_gettop(L) + 2;
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         qa_lua_path_key(&step, L, -2);
@@ -166,7 +167,7 @@ static void each_pair(walk *w, int index, const qa_lua_path *above, bool numbere
         else if (step.key != NULL && numbered)
             fail_step(w, &step, "expected a list, found a name as key");
         else
-            visit(w, &step, lua_gettop(L));
+            visit(w, &step, value);
         if (w->event.status != QA_OK) {
             lua_pop(L, 2);
             return;
@@ -332,11 +333,12 @@ qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
     if (!lua_checkstack(L, 16))
         return w.event.status = qa_error_no_memory(&encoder->error, path);
     qa_lua_path top = {.table = lua_topointer(L, index)};
+    int value = lua_gettop(L) + 2;
     lua_pushnil(L);
     while (w.event.status == QA_OK && lua_next(L, index) != 0) {
         qa_lua_path_key(&top, L, -2);
         if (top.key != NULL)
-            write_field(&w, &top, lua_gettop(L));
+            write_field(&w, &top, value);
         else if (is_list(L, index))
             fail_step(&w, &top, "unknown key; expected one event, got a list");
         else

@@ -8,15 +8,6 @@
 
 enum { KEY_SHOWN_MAX = 48 };
 
-void qa_lua_path_key(qa_lua_path *path, lua_State *L, int index) {
-    path->key = NULL;
-    path->number = 0;
-    if (lua_type(L, index) == LUA_TSTRING)
-        path->key = lua_tolstring(L, index, &path->key_length);
-    else if (lua_type(L, index) == LUA_TNUMBER)
-        path->number = (double)lua_tonumber(L, index);
-}
-
 static bool is_word(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
         char c = text[i];

@@ -19,7 +19,14 @@ typedef struct qa_lua_path {
 } qa_lua_path;
 
 /* Makes the step's key that of the value at `index`, which must stay on the stack. */
-void qa_lua_path_key(qa_lua_path *path, lua_State *L, int index);
+static inline void qa_lua_path_key(qa_lua_path *path, lua_State *L, int index) {
+    if (lua_type(L, index) == LUA_TSTRING) {
+        path->key = lua_tolstring(L, index, &path->key_length);
+        return;
+    }
+    path->key = NULL;
+    path->number = (double)lua_tonumber(L, index); /* 0 for what is no number either */
+}
 
 /* The path as Lua spells it: `.attributes.products[1]["a b"]`, cut to `size`; returns `out`. */
 const char *qa_lua_path_text(const qa_lua_path *path, char *out, size_t size);
