@@ -29,7 +29,7 @@
 enum {
     VERSION_MIN = 0x075000, /* as above, at run time */
     PAUSE_MS = 100,         /* so that a broken libcurl can't make the caller's loop spin */
-    LINE_MAX_BYTES = 256
+    LINE_BYTES = 256
 };
 
 typedef struct transport_curl {
@@ -221,7 +221,7 @@ static int time_left(int64_t deadline) {
 
 /* libcurl itself failed (out of memory, poll refused): nothing under way can go on. */
 static void fail_all(transport_curl *self, CURLMcode code, int64_t deadline) {
-    char message[LINE_MAX_BYTES];
+    char message[LINE_BYTES];
     snprintf(message, sizeof message, "network: libcurl failed: %s", curl_multi_strerror(code));
     if (self->under_way_count > 0) {
         give_up_all(self, QA_NETWORK, message);
@@ -297,24 +297,33 @@ static qa_status check_libcurl(qa_error *error) {
     return QA_OK;
 }
 
+/* The system's words for `number` in lower case. A constant in glibc and musl, so any thread. */
+static void write_reason(int number, char reason[LINE_BYTES]) {
+    (void)snprintf(reason, LINE_BYTES, "%s", strerror(number));
+    if (reason[0] >= 'A' && reason[0] <= 'Z')
+        reason[0] = (char)(reason[0] - 'A' + 'a');
+}
+
 /* libcurl would only say so at the first connection, long after the mistake. */
 static qa_status check_ca_file(const char *path, qa_error *error) {
-    char line[LINE_MAX_BYTES];
+    char line[LINE_BYTES];
     bool found = false;
     if (path == NULL)
         return QA_OK;
     FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return qa_error_set(error, QA_CONFIG, "config.ca_file: cannot open '%s': %s", path,
-                            strerror(errno));
+    if (file == NULL) {
+        write_reason(errno, line);
+        return qa_error_set(error, QA_CONFIG, "config.ca_file: cannot open '%s': %s", path, line);
+    }
     errno = 0;
     while (!found && fgets(line, sizeof line, file) != NULL)
         found = strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, "CERTIFICATE-----") != NULL;
     int reason = ferror(file) != 0 ? errno : 0;
     (void)fclose(file);
-    if (reason != 0)
-        return qa_error_set(error, QA_CONFIG, "config.ca_file: cannot read '%s': %s", path,
-                            strerror(reason));
+    if (reason != 0) {
+        write_reason(reason, line);
+        return qa_error_set(error, QA_CONFIG, "config.ca_file: cannot read '%s': %s", path, line);
+    }
     if (!found)
         return qa_error_set(error, QA_CONFIG, "config.ca_file: no PEM certificate in '%s'", path);
     return QA_OK;

@@ -19,11 +19,16 @@ enum {
 /* ---- which status ---- */
 
 /* libcurl has one code for all that goes wrong in a handshake. A peer that goes away in it is a
- * network failure, which passes; a wrong version or certificate stays until somebody acts. */
-static bool is_handshake_cut_off(const char *text) {
-    return strstr(text, "SSL_ERROR_SYSCALL") != NULL || strstr(text, "unexpected eof") != NULL ||
-           strstr(text, "SSL_connect: Connection") != NULL ||
-           strstr(text, "SSL_connect: Broken pipe") != NULL;
+ * network failure, which passes; a wrong version or certificate stays until somebody acts. Only
+ * libcurl's words tell them apart; words that are not known count as TLS. */
+static bool is_handshake_cut_off(const char *words) {
+    static const char *const known[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Recv failure",
+                                        "Send failure", "Connection reset", "Broken pipe"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strstr(words, known[i]) != NULL)
+            return true;
+    }
+    return false;
 }
 
 static qa_status classify(const qa_transfer *t, CURLcode code, const qa_answer *answer) {
@@ -95,6 +100,8 @@ static void find_reason(const qa_transfer *t, CURLcode code, char reason[REASON_
         text += sizeof certificate - 1;
     if (*text == '\0' || is_telling(t, text))
         text = curl_easy_strerror(code);
+    if (code == CURLE_SSL_CONNECT_ERROR && is_handshake_cut_off(text))
+        text = "connection lost in the TLS handshake";
     snprintf(reason, REASON_MAX, "%.*s", REASON_MAX - 1, text);
     for (char *c = reason; *c != '\0'; c++) {
         if ((unsigned char)*c < ' ' || *c == 0x7F)
@@ -162,14 +169,12 @@ static void explain_network(const qa_transfer *t, CURLcode code, const char *hos
     char reason[REASON_MAX];
     char proxy[HOST_MAX];
     char proxy_origin[ORIGIN_MAX];
-    curl_off_t connected_us = 0;
     find_reason(t, code, reason);
     take_apart(t->settings->proxy, proxy, proxy_origin);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
     const char *kind = "cannot connect to";
     if (t->connected) {
         kind = "no answer from";
-    } else if (t->settings->proxy[0] != '\0' && connected_us == 0) {
+    } else if (t->settings->proxy[0] != '\0' && code == CURLE_COULDNT_CONNECT) {
         kind = "cannot connect to proxy";
         origin = proxy_origin;
     }
