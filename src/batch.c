@@ -228,6 +228,20 @@ void qa_batch_list_after(qa_batch_list *list, qa_batch *place, qa_batch *batch) 
     link_between(list, place, batch, place->next);
 }
 
+static bool is_older(const qa_batch *a, const qa_batch *b) {
+    const qa_batch_slice *first = &a->slices[0], *second = &b->slices[0];
+    if (first->chunk != second->chunk)
+        return first->chunk->seq < second->chunk->seq;
+    return first->offset < second->offset;
+}
+
+void qa_batch_list_insert(qa_batch_list *list, qa_batch *batch) {
+    qa_batch *behind = list->first;
+    while (behind != NULL && is_older(behind, batch))
+        behind = behind->next;
+    link_between(list, behind != NULL ? behind->previous : list->last, batch, behind);
+}
+
 void qa_batch_list_remove(qa_batch_list *list, qa_batch *batch) {
     if (batch->previous != NULL)
         batch->previous->next = batch->next;

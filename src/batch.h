@@ -77,6 +77,8 @@ typedef struct qa_batch_list {
 
 void qa_batch_list_push(qa_batch_list *list, qa_batch *batch);  /* at the end */
 void qa_batch_list_front(qa_batch_list *list, qa_batch *batch); /* at the front */
+/* Where it belongs by age: before all that are younger. */
+void qa_batch_list_insert(qa_batch_list *list, qa_batch *batch);
 void qa_batch_list_after(qa_batch_list *list, qa_batch *place, qa_batch *batch);
 void qa_batch_list_remove(qa_batch_list *list, qa_batch *batch);
 

@@ -414,7 +414,7 @@ static void retry(qa_sender *sender, qa_flight *flight, const qa_verdict *verdic
                                                                         : retry_after_us(verdict));
     if (verdict->retry_after_ms >= 0 && batch->next_attempt_us < floor_us)
         batch->next_attempt_us = floor_us;
-    qa_batch_list_front(&sender->waiting, batch);
+    qa_batch_list_insert(&sender->waiting, batch);
 }
 
 static void halve(qa_sender *sender, qa_flight *flight, int64_t now_us) {
@@ -424,18 +424,21 @@ static void halve(qa_sender *sender, qa_flight *flight, int64_t now_us) {
         bury(sender, batch);
         return;
     }
-    uint64_t limit = batch->bytes / 2;
-    if (limit < sender->limit_bytes)
+    send_halves(sender, batch, NULL, now_us);
+    /* Cut by count, one half may be the larger: it is what is known to be worth a try. */
+    uint64_t limit = batch->bytes;
+    if (batch->sibling != NULL && batch->sibling->bytes > limit)
+        limit = batch->sibling->bytes;
+    if (batch->sibling != NULL && limit < sender->limit_bytes)
         sender->limit_bytes = limit;
     sender->limit_since_us = now_us;
-    send_halves(sender, batch, NULL, now_us);
 }
 
 static void paused(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
                    int64_t now_us) {
     qa_gate_pause(&sender->gate, flight->pass, now_us, verdict->code, verdict->message);
     flight->batch->next_attempt_us = 0;
-    qa_batch_list_front(&sender->waiting, flight->batch);
+    qa_batch_list_insert(&sender->waiting, flight->batch);
 }
 
 static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,

@@ -43,17 +43,22 @@ static void relax_limit(qa_sender *sender, int64_t now_us) {
 
 /* ---- what is picked ---- */
 
-static qa_batch *pick_waiting(qa_sender *sender, int64_t now_us, int64_t *at) {
+/* The oldest that may be tried now; for a probe the one that failed least, so that a batch which is
+ * itself what the service stumbles over can't keep the gate shut for the others. */
+static qa_batch *find_waiting(const qa_sender *sender, bool probe, int64_t now_us, int64_t *at) {
     int64_t next = QA_CLOCK_NEVER;
+    qa_batch *found = NULL;
     for (qa_batch *batch = sender->waiting.first; batch != NULL; batch = batch->next) {
-        if (batch->next_attempt_us <= now_us) {
-            qa_batch_list_remove(&sender->waiting, batch);
-            return batch;
-        }
-        next = qa_clock_earlier(next, batch->next_attempt_us);
+        if (batch->next_attempt_us > now_us)
+            next = qa_clock_earlier(next, batch->next_attempt_us);
+        else if (found == NULL || batch->failures < found->failures)
+            found = batch;
+        if (found != NULL && !probe)
+            return found;
     }
-    *at = qa_clock_earlier(*at, next);
-    return NULL;
+    if (found == NULL)
+        *at = qa_clock_earlier(*at, next);
+    return found;
 }
 
 static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us, int64_t *at) {
@@ -81,19 +86,29 @@ static void keep_under_limit(qa_sender *sender, qa_batch *batch) {
     }
 }
 
-/* What was sent before goes first. In a systemic pause, old and new take turns: the old ones may
- * all be bad. */
-static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
-    bool systemic =
-        sender->gate.state == QA_STATE_PAUSED && sender->gate.reason == QA_REJECTED;
-    bool fresh_first = systemic && sender->probe_fresh;
-    qa_batch *batch = fresh_first ? pick_fresh(sender, now_us, at) : NULL;
-    if (batch == NULL)
-        batch = pick_waiting(sender, now_us, at);
-    if (batch == NULL && !fresh_first)
-        batch = pick_fresh(sender, now_us, at);
-    if (systemic && batch != NULL)
+/* What was sent before goes first, unless something new makes the better probe: after failures, what
+ * hasn't failed; in a systemic pause, old and new take turns, as the old ones may all be bad. */
+static bool is_fresh_first(qa_sender *sender, const qa_batch *waiting) {
+    if (waiting == NULL)
+        return true;
+    if (sender->gate.state == QA_STATE_RUNNING)
+        return false;
+    if (sender->gate.state == QA_STATE_PAUSED && sender->gate.reason == QA_REJECTED) {
         sender->probe_fresh = !sender->probe_fresh;
+        return sender->probe_fresh;
+    }
+    return sender->gate.state == QA_STATE_BACKING_OFF && waiting->failures > 0;
+}
+
+static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
+    bool probe = sender->gate.state != QA_STATE_RUNNING;
+    qa_batch *waiting = find_waiting(sender, probe, now_us, at), *batch = NULL;
+    if (is_fresh_first(sender, waiting))
+        batch = pick_fresh(sender, now_us, at);
+    if (batch == NULL && waiting != NULL) {
+        batch = waiting;
+        qa_batch_list_remove(&sender->waiting, batch);
+    }
     if (batch != NULL)
         keep_under_limit(sender, batch);
     return batch;

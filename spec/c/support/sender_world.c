@@ -1,0 +1,193 @@
+/* sender_world.c
+ * A sender in a world where the test is the service, the clock and chance.
+ * Does not know what is tested.
+ * SPDX-License-Identifier: MIT */
+#include "support/sender_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int64_t now_us(void *state) {
+    return ((world *)state)->now_us;
+}
+
+static int64_t wall_ms(void *state) {
+    return ((world *)state)->wall_ms;
+}
+
+static uint64_t chance(void *state) {
+    world *w = state;
+    return w->chance_is_max ? UINT64_MAX : qa_random_next(&w->seed);
+}
+
+void world_init(world *w) {
+    *w = (world){.now_us = INT64_C(1000000000),
+                 .wall_ms = INT64_C(1700000000000),
+                 .chance_is_max = true,
+                 .seed = 1};
+    w->config = (qa_client_config){.endpoint = "http://127.0.0.1:1",
+                                   .path = "/receive",
+                                   .credentials = {"app", "key", "secret"},
+                                   .access_id = "org",
+                                   .batch_events = 200,
+                                   .batch_bytes = 512 * 1024,
+                                   .queue_events = 100000,
+                                   .queue_bytes = 64 * 1024 * 1024,
+                                   .linger_us = 200 * 1000,
+                                   .timeout_us = 10 * 1000000,
+                                   .connect_timeout_us = 3 * 1000000,
+                                   .retry_base_us = 200 * 1000,
+                                   .retry_max_us = 60 * 1000000,
+                                   .delivery_deadline_us = INT64_C(300) * 1000000,
+                                   .commit_interval_us = 50 * 1000,
+                                   .close_timeout_us = 2 * 1000000,
+                                   .max_in_flight = 4};
+}
+
+void world_start(world *w) {
+    qa_error error;
+    qa_clock clock = {now_us, wall_ms, w};
+    qa_random random = {chance, w};
+    w->sender = qa_sender_new(&w->config, &clock, &random, &error);
+    assert_non_null(w->sender);
+    fake_transport_init(&w->transport, qa_sender_done, w->sender);
+    qa_sender_attach(w->sender, &w->transport.base);
+    w->lane = qa_sender_open_lane(w->sender, true, &error);
+    assert_non_null(w->lane);
+}
+
+void world_free(world *w) {
+    qa_sender_stop(w->sender);
+    w->transport.base.ops->cancel_all(&w->transport.base);
+    qa_sender_drop_all(w->sender);
+    qa_stats stats;
+    qa_sender_stats(w->sender, w->lane, &stats);
+    assert_true(qa_ledger_balanced(&stats.counts));
+    assert_int_equal(stats.counts.queued + stats.counts.in_flight, 0);
+    assert_int_equal(stats.queue_bytes, 0);
+    qa_sender_free(w->sender);
+    fake_transport_free(&w->transport);
+}
+
+void world_advance(world *w, int64_t us) {
+    w->now_us += us;
+    w->wall_ms += us / 1000;
+}
+
+void world_report_text(world *w, const char *event) {
+    qa_error error;
+    qa_status status = qa_sender_report(w->sender, w->lane, event, strlen(event), 1, &error);
+    if (status != QA_OK)
+        fail_msg("report: %s", error.message);
+}
+
+void world_report(world *w, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        char event[48];
+        snprintf(event, sizeof event, "{\"n\":%llu}", (unsigned long long)w->next_event++);
+        world_report_text(w, event);
+    }
+}
+
+int64_t world_step(world *w) {
+    int64_t wait = 0;
+    assert_true(qa_sender_step(w->sender, &wait));
+    return wait;
+}
+
+void world_flush(world *w) {
+    qa_sender_flush_begin(w->sender);
+    world_step(w);
+}
+
+bool world_await_request(world *w, int64_t limit_us) {
+    int64_t end = w->now_us + limit_us;
+    for (;;) {
+        int64_t wait = world_step(w);
+        if (w->transport.open > 0)
+            return true;
+        if (wait < 0 || w->now_us + wait > end)
+            return false;
+        world_advance(w, wait);
+    }
+}
+
+qa_answer world_http(int status, const char *body) {
+    if (body == NULL)
+        body = "<html>no</html>";
+    return (qa_answer){.status = QA_OK,
+                       .delivery = QA_DELIVERY_ANSWERED,
+                       .http_status = status,
+                       .body = body,
+                       .body_length = strlen(body),
+                       .retry_after_ms = -1,
+                       .date_ms = -1};
+}
+
+qa_answer world_ok(void) {
+    return world_http(200, "{\"traceId\":\"trace-1\",\"success\":true,\"errorCode\":null,"
+                           "\"errorDesc\":null,\"data\":true}");
+}
+
+qa_answer world_failure(qa_status status, qa_delivery delivery) {
+    qa_answer answer = {
+        .status = status, .delivery = delivery, .retry_after_ms = -1, .date_ms = -1};
+    snprintf(answer.message, sizeof answer.message, "fake failure");
+    return answer;
+}
+
+void world_answer_all(world *w, qa_answer answer) {
+    size_t index;
+    while ((index = fake_transport_first_open(&w->transport)) != SIZE_MAX)
+        fake_transport_answer(&w->transport, index, &answer);
+}
+
+size_t world_serve(world *w, world_service *service, void *context, int64_t limit_us) {
+    int64_t end = w->now_us + limit_us;
+    size_t answered = 0;
+    while (w->now_us <= end) {
+        int64_t wait = world_step(w);
+        size_t index = fake_transport_first_open(&w->transport);
+        if (index != SIZE_MAX) {
+            qa_answer answer = world_ok();
+            service(context, w->transport.requests[index].body, &answer);
+            world_advance(w, 1000);
+            fake_transport_answer(&w->transport, index, &answer);
+            answered++;
+        } else if (wait < 0) {
+            break;
+        } else {
+            world_advance(w, wait > 0 ? wait : 1);
+        }
+        qa_stats stats = world_stats(w);
+        assert_true(qa_ledger_balanced(&stats.counts));
+        assert_true(w->transport.open <= w->config.max_in_flight);
+    }
+    return answered;
+}
+
+qa_stats world_stats(world *w) {
+    qa_stats stats;
+    qa_sender_stats(w->sender, w->lane, &stats);
+    return stats;
+}
+
+world_reports world_take_reports(world *w, qa_lane *lane) {
+    world_reports sum = {0};
+    qa_report report;
+    while (qa_sender_poll(w->sender, lane, &report) == 1) {
+        switch (report.status) {
+        case QA_REPORT_DELIVERED: sum.delivered += report.events; break;
+        case QA_REPORT_DEAD: sum.dead += report.events; break;
+        case QA_REPORT_DROPPED: sum.dropped += report.events; break;
+        }
+        if (report.possibly_stored)
+            sum.possibly_stored += report.events;
+        sum.last = report;
+    }
+    return sum;
+}
