@@ -195,7 +195,7 @@ deps:
 demo:
 	.ci/deps build demo
 	$(MAKE) all LUA_VERSION=$(LUA_VERSION)
-	$(ENVIRONMENT) examples/demo
+	$(ENVIRONMENT) LUA=$(LUA) examples/demo
 
 LUA_SHARE := $(DESTDIR)$(PREFIX)/share/lua/$(LUA_ABI)
 LUA_LIB := $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_ABI)
