@@ -70,11 +70,21 @@ static int compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* latency(method, object, list, count) -> p50, p99, p99.9, max in seconds, calls that returned
- * something false. Each call is timed on the wall, preemption included. */
+/* Sleeps so that calls come in bursts of `burst`, one burst every `period` seconds. */
+static void pace(size_t call, size_t burst, double period) {
+    struct timespec time = {0, (long)(period * 1e9)};
+    if (burst > 0 && call % burst == 0)
+        nanosleep(&time, NULL);
+}
+
+/* latency(method, object, list, count, burst, period) -> p50, p99, p99.9, max in seconds, calls that
+ * returned something false. Each call is timed on the wall, preemption included. A burst of 0: as
+ * fast as it goes. */
 static int latency(lua_State *L) {
     luaL_checktype(L, 3, LUA_TTABLE);
     size_t count = (size_t)luaL_checkinteger(L, 4);
+    size_t burst = (size_t)luaL_checkinteger(L, 5);
+    double period = (double)luaL_checknumber(L, 6);
     int in_list = 0;
     for (lua_rawgeti(L, 3, 1); !lua_isnil(L, -1); lua_rawgeti(L, 3, in_list + 1)) {
         lua_pop(L, 1);
@@ -84,6 +94,7 @@ static int latency(lua_State *L) {
     int64_t *times = lua_newuserdata(L, count * sizeof *times);
     lua_Integer refused = 0;
     for (size_t i = 0; i < count; i++) {
+        pace(i, burst, period);
         lua_pushvalue(L, 1);
         lua_pushvalue(L, 2);
         lua_rawgeti(L, 3, (int)(i % (size_t)in_list) + 1);
