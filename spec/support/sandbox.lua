@@ -61,9 +61,11 @@ function M.read_file(path)
 end
 
 -- The shell ends the sandbox when it reads a line, or when the spec's process is gone and its
--- pipe with it: `read` returns either way. It removes the directory last.
+-- pipe with it: `read` returns either way. It removes the directory last. A sanitizer that is
+-- preloaded into the spec's process has no business in nginx.
 local WRAPPER = [[
 trap '' INT
+unset LD_PRELOAD
 %s sandbox --port 0 --print-port %s >%s 2>%s </dev/null &
 pid=$!
 exec 2>/dev/null
