@@ -121,7 +121,8 @@ static void unlink_under_way(transport_curl *self, qa_transfer *t) {
  * holds the access key. */
 static qa_status check_url(transport_curl *self, const char *url, qa_error *error) {
     char *scheme = NULL;
-    CURLUcode code = curl_url_set(self->url, CURLUPART_URL, url, CURLU_DISALLOW_USER);
+    CURLUcode code = curl_url_set(self->url, CURLUPART_URL, url,
+                                  CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME);
     if (code == CURLUE_OK)
         code = curl_url_get(self->url, CURLUPART_SCHEME, &scheme, 0);
     bool known = code == CURLUE_OK && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
