@@ -175,16 +175,18 @@ function methods:close(seconds)
   local how, message, code = "block", nil, nil
   if seconds ~= 0 then how, message, code = wait.how("close") end
   if not how then return nil, message, code end
-  local inside = seconds
-  if how == "yield" then
+  if seconds > 0 then
+    -- Waits out here, not in _close, so that nginx goes on serving and Ctrl-C ends a script.
     local mark = self:_flush_begin()
-    wait.wait(how, function()
+    local function done()
       return self:_is_closed() or self:_pending() == 0 or self:_flush_done(mark)
-    end, nil, seconds)
-    inside = 0
+    end
+    wait.wait(how, done, function(slice)
+      return self:_flush_wait(mark, slice) or done()
+    end, seconds)
   end
   local ok, remaining
-  ok, message, code, remaining = self:_close(inside)
+  ok, message, code, remaining = self:_close(0)
   poll(self, POLL_MAX)
   if ok then return true end
   return nil, explained(self, message), code, remaining
