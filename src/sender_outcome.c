@@ -337,7 +337,7 @@ static void rejected(qa_sender *sender, qa_flight *flight, const qa_verdict *ver
     uint64_t reason = qa_trial_reason(verdict);
     bool systemic = is_systemic_pause(sender);
     if (systemic)
-        qa_gate_pause(&sender->gate, flight->pass, now_us, QA_REJECTED, sender->gate.message);
+        qa_gate_fail(&sender->gate, flight->pass, now_us, -1, QA_REJECTED, verdict->message);
     else
         qa_gate_succeed(&sender->gate, flight->pass); /* it answers, and it can be talked to */
     if (!join_trial(sender, batch, reason)) {
@@ -369,14 +369,21 @@ static void rejected(qa_sender *sender, qa_flight *flight, const qa_verdict *ver
 /* ---- verdicts on queued events ---- */
 
 static void accepted(qa_sender *sender, const qa_flight *flight, bool events, int64_t now_us) {
-    qa_gate_succeed(&sender->gate, flight->pass);
     sender->success_us = now_us;
-    if (events && flight->seq > sender->success_seq)
-        sender->success_seq = flight->seq;
-    if (events && is_systemic_pause(sender))
+    if (!events) {
+        /* Where all events are rejected, that an empty list is not says nothing. */
+        if (is_systemic_pause(sender))
+            qa_gate_withdraw(&sender->gate, flight->pass);
+        else
+            qa_gate_succeed(&sender->gate, flight->pass);
+        return;
+    }
+    qa_gate_succeed(&sender->gate, flight->pass);
+    if (is_systemic_pause(sender)) /* any success ends it, however old */
         qa_gate_reset(&sender->gate);
-    if (events)
-        bury_held(sender, false);
+    if (flight->seq > sender->success_seq)
+        sender->success_seq = flight->seq;
+    bury_held(sender, false);
 }
 
 static void delivered(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
