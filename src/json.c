@@ -140,23 +140,27 @@ static size_t measure_character(const char *text, size_t length, bool *whole) {
     return at;
 }
 
-/* Writes what stands at `*text`, a special byte, and moves on. Returns what was written. */
+/* Writes what stands at `*text`, a special byte, and moves on. Returns what was written. Whole
+ * characters that follow each other, as in Chinese, are one run. */
 static size_t put_special(char *out, const char **text, size_t length, size_t *replaced) {
-    unsigned char byte = (unsigned char)**text;
-    if (byte < 0x80) {
-        (*text)++;
-        return put_escape(out, byte);
+    if ((unsigned char)**text < 0x80)
+        return put_escape(out, (unsigned char)*(*text)++);
+    size_t run = 0, size = 0;
+    bool whole = true;
+    while (run < length && (unsigned char)(*text)[run] >= 0x80) {
+        size = measure_character(*text + run, length - run, &whole);
+        if (!whole)
+            break;
+        run += size;
     }
-    bool whole;
-    size_t size = measure_character(*text, length, &whole);
-    if (whole) {
-        memcpy(out, *text, size);
-    } else {
-        memcpy(out, "\xEF\xBF\xBD", 3);
-        (*replaced)++;
-    }
+    memcpy(out, *text, run);
+    *text += run;
+    if (whole)
+        return run;
+    memcpy(out + run, "\xEF\xBF\xBD", 3);
+    (*replaced)++;
     *text += size;
-    return whole ? size : 3;
+    return run + 3;
 }
 
 /* The rest of a string whose `text` begins with a special byte, and its closing quote. */
@@ -164,7 +168,7 @@ static size_t put_rest(qa_buf *buf, const char *text, const char *end) {
     size_t replaced = 0;
     while (text < end) {
         size_t left = (size_t)(end - text);
-        /* What this one byte becomes is bounded; the plain bytes behind it stay as many. */
+        /* One byte may become an escape; all the others of this round stay as they are. */
         char *out = qa_buf_reserve(buf, left + ESCAPE_MAX);
         if (out == NULL)
             return replaced;
