@@ -48,7 +48,7 @@ LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null || \
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wvla -Wundef -Wwrite-strings -Wformat=2 $(WERROR)
-BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(LIB_CFLAGS)
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -fPIC -fno-plt -fvisibility=hidden -pthread $(WARNINGS) $(LIB_CFLAGS)
 # nodelete: the worker thread runs this object's code, so it has to outlive lua_close().
 MODULE_LDFLAGS := -shared -Wl,-z,nodelete -Wl,-z,relro -Wl,--as-needed
 
