@@ -38,7 +38,7 @@ assert(client:report {
 local batch = client:batch()
 for page = 1, 3 do
   assert(batch:add {
-    customer_id = "u-42",
+    customer_id = "u-" .. page,
     event_code = "page_view",
     attributes = { path = "/products/" .. page },
   })
@@ -51,12 +51,15 @@ local ok, message, code = client:report { customer_id = "u-42", event_code = "pa
 assert(not ok)
 print(code, message)
 
--- Delivers what is left. Without it the collector would, for at most two seconds.
-assert(client:close(10))
+-- Waits until everything has ended: delivered, or set aside with a reason.
+assert(client:flush(10))
+for _, letter in ipairs(client:dead()) do
+  print("refused by the service:", letter.message)
+end
+
+-- Delivers what is left, had there been no flush. Without it the collector does, for two seconds.
+assert(client:close())
 
 local stats = client:stats()
 print(string.format("accepted %d = delivered %d + dead %d + dropped %d", stats.accepted,
   stats.delivered, stats.dead, stats.dropped.deadline + stats.dropped.closed))
-for _, letter in ipairs(client:dead()) do
-  print("refused by the service:", letter.message)
-end

@@ -65,10 +65,12 @@ local function text(value)
   if type(value) == "string" and value ~= "" and value ~= "-" then return value end
 end
 
--- nginx's "1708235644.862", exactly. The event's time is the visit's, not that of reading the log.
+-- nginx's "1708235644.862", exactly. The event's time is the visit's, not that of reading the log;
+-- so what is no time stays as it is, and is refused, rather than becoming nil, which means now.
 local function milliseconds(time)
   local seconds, thousandths = tostring(time):match("^(%d+)%.(%d%d%d)$")
-  return seconds and tonumber(seconds) * 1000 + tonumber(thousandths)
+  if not seconds then return tostring(time) end
+  return tonumber(seconds) * 1000 + tonumber(thousandths)
 end
 
 local function page_view(line)
