@@ -67,7 +67,7 @@ enum { QA_SPOOL_NAME_MAX = 128 };
 
 typedef struct qa_spool_gauges {
     /* this spool alone */
-    char name[QA_SPOOL_NAME_MAX];    /* of its file; "" while it has none */
+    char name[QA_SPOOL_NAME_MAX];    /* of its file, without the ending */
     uint64_t rows, events, bytes;    /* pending; bytes of event text */
     uint64_t letters, letters_retry; /* dead letters; of them, to be sent again */
     uint64_t commits;                /* that were done */
@@ -118,7 +118,7 @@ typedef struct qa_spool_engine {
                          qa_spool_visit_letter *visit, void *context, qa_error *error);
 
     /* What is worth doing while there is nothing to commit, about once a second: notices what
-     * others did (a deleted file, letters that the command marked or dropped) and gives room back. */
+     * others did (a deleted file, letters that were marked or dropped) and gives room back. */
     qa_status (*tend)(qa_spool *spool, qa_error *error);
 
     void (*gauges)(const qa_spool *spool, qa_spool_gauges *out);

@@ -14,11 +14,11 @@
 
 /* Measured (bench/c/spool_bench.c): with pages of 4 KiB a chunk takes in half as many bytes a
  * second, and above 16 KiB single small chunks cost more than large ones gain. */
+#define QA_SPOOL_PAGE 16384
+#define QA_SPOOL_WAL_BYTES 4194304 /* the log is written back from here on */
 enum {
-    QA_SPOOL_PAGE = 16384,
-    QA_SPOOL_FRAME = QA_SPOOL_PAGE + 24,  /* a page in the WAL */
-    QA_SPOOL_WAL_BYTES = 4 * 1024 * 1024, /* it is written back from here on */
-    QA_SPOOL_SCHEMA = 1                   /* the version this code writes */
+    QA_SPOOL_FRAME = QA_SPOOL_PAGE + 24, /* a page in the log */
+    QA_SPOOL_SCHEMA = 1                  /* the layout's version that this code writes */
 };
 
 typedef enum qa_spool_statement {
@@ -29,14 +29,15 @@ typedef enum qa_spool_statement {
     QA_SQL_ROW_PUT,
     QA_SQL_ROW_DELETE,
     QA_SQL_ROWS,
-    QA_SQL_ROWS_DOWN,
+    QA_SQL_SALVAGE_UP,
+    QA_SQL_SALVAGE_DOWN,
+    QA_SQL_ATTEMPTS,
     QA_SQL_ROW_COUNTS,
     QA_SQL_ATTEMPT_PUT,
     QA_SQL_ATTEMPT_DELETE,
     QA_SQL_LETTER_PUT,
     QA_SQL_LETTER_DELETE,
     QA_SQL_LETTERS,
-    QA_SQL_LETTERS_RETRY,
     QA_SQL_LETTER_COUNTS,
     QA_SQL_LETTER_MARK,
     QA_SQL_PAGE_COUNT,
@@ -48,7 +49,7 @@ typedef enum qa_spool_statement {
 /* Open, for spool_*.c. One thread at a time. */
 typedef struct qa_spool_file {
     sqlite3 *db;
-    char *path;
+    char *path, *wal_path;
     uint64_t device, inode; /* of the path when it was opened */
     uint64_t wal_frames;    /* in use, as of the last commit */
     bool damaged;           /* SQLite or a checksum said so: needs to be set aside */
@@ -66,17 +67,24 @@ typedef enum qa_spool_mode {
 qa_spool_file *qa_spool_file_open(const char *path, qa_spool_mode mode, qa_spool_sync sync,
                                   const qa_spool_target *target, bool *damaged, qa_error *error);
 
-/* Closes it; what is in the WAL is written back first, unless the file is damaged. NULL is legal. */
+/* Closes it; what is in the log is written back, unless the file is damaged. NULL is legal. */
 void qa_spool_file_close(qa_spool_file *file);
 
 /* Deletes a closed file, and what SQLite keeps beside it. */
 void qa_spool_file_remove(const char *path);
 
-/* Whether the path still names this file. */
+/* Whether the path still names this file, and its log is there. */
 bool qa_spool_file_is_there(const qa_spool_file *file);
+
+uint64_t qa_spool_file_wal_bytes(const qa_spool_file *file); /* size of its log on the disk */
 
 /* Whether the file was written for the target; a failure counts as no. */
 bool qa_spool_file_is_for(qa_spool_file *file, const qa_spool_target *target);
+
+/* Brings the layout from `version` to that of the last of `steps`, each SQL that leads one version
+ * on; all or nothing. Apart from the code's own list so that a test can go one further. */
+qa_status qa_spool_file_migrate(qa_spool_file *file, uint64_t version, const char *const *steps,
+                                size_t count, qa_error *error);
 
 /* A value of the table `meta` as a copy, the caller's to free; NULL: none, or it cannot be read. */
 char *qa_spool_file_meta(qa_spool_file *file, const char *key);

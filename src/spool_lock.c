@@ -33,7 +33,7 @@ static pthread_rwlock_t working = PTHREAD_RWLOCK_INITIALIZER;
 static bool waited_for_work; /* by the fork under way; guarded by `guard` */
 static qa_spool_lock *held;
 
-/* ---- fork -------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static void before_fork(void) {
     struct timespec until;
@@ -88,7 +88,7 @@ void qa_spool_lock_leave(void) {
     (void)pthread_rwlock_unlock(&working);
 }
 
-/* ---- the list ---------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 /* Takes it out and hands over its descriptor: a fork must not find one that is closed already. */
 static void list_remove(qa_spool_lock *lock) {
@@ -113,7 +113,7 @@ bool qa_spool_lock_inherited(const char *name) {
     return found;
 }
 
-/* ---- locks ------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 static bool is_same_file(int fd, const char *path) {
     struct stat open, named;
@@ -141,8 +141,8 @@ static qa_status fail(qa_error *error, const char *path, int code) {
                         qa_spool_words(code, words, sizeof words));
 }
 
-/* A descriptor that holds the lock, -1 when somebody else has it, -2 with errno set. Whoever is done
- * with a lock removes its file, so what was opened may have been removed before it was locked. */
+/* A descriptor that holds the lock, -1 when somebody else has it, -2 with errno set. Whoever is
+ * done with a lock removes its file, so what was opened may be gone before it was locked. */
 static int lock_path(const char *path) {
     for (int i = 0; i < TRIES; i++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
