@@ -15,9 +15,15 @@ local function hex_md5(text)
   return (bytes:gsub(".", function(char) return string.format("%02x", char:byte()) end))
 end
 
--- A run under the address sanitizer preloads it into every program; curl hangs with it.
+-- A run under the address sanitizer preloads it into every program; some hang with it.
+local CLEAN = "unset LD_PRELOAD; "
+
+local function sh(command)
+  return os.execute(CLEAN .. command)
+end
+
 local function output_of(command)
-  local pipe = assert(io.popen("unset LD_PRELOAD; " .. command .. "; echo \" $?\"", "r"))
+  local pipe = assert(io.popen(CLEAN .. command .. "; echo \" $?\"", "r"))
   local text, status = pipe:read("*a"):match("^(.*) (%d+)\n$")
   pipe:close()
   return text, tonumber(status)
@@ -57,11 +63,11 @@ local running = {}
 
 local function start(words, prefix)
   local dir, fifo = sandbox.scratch()
-  os.execute("chmod 755 " .. dir .. "; chmod 666 " .. fifo)
-  local script = "unset LD_PRELOAD; echo $$; exec " .. sandbox.command() .. " sandbox " .. words
-  os.execute((prefix or "") .. " sh -c " .. quote(script) .. " >" .. fifo .. " 2>" .. dir
+  sh("chmod 755 " .. dir .. "; chmod 666 " .. fifo)
+  local script = "echo $$; exec " .. sandbox.command() .. " sandbox " .. words
+  sh((prefix or "") .. " sh -c " .. quote(script) .. " >" .. fifo .. " 2>" .. dir
     .. "/log </dev/null &")
-  local out = assert(io.popen("timeout 60 cat " .. fifo .. "; echo \"cat $?\"", "r"))
+  local out = assert(io.popen(CLEAN .. "timeout 60 cat " .. fifo .. "; echo \"cat $?\"", "r"))
   local self = { pid = out:read("*l"), first = out:read("*l") }
   running[self] = true
   self.port = tonumber((self.first or ""):match("(%d+)$"))
@@ -71,7 +77,7 @@ local function start(words, prefix)
     local rest = out:read("*a")
     out:close()
     self.log = sandbox.read_file(dir .. "/log")
-    os.execute("rm -rf " .. dir)
+    sh("rm -rf " .. dir)
     return rest
   end
   return self
@@ -152,12 +158,12 @@ describe("the sandbox", function()
   it("waits until events are in", function()
     local dir = sandbox.scratch()
     -- The FIFO holds the waiting call's answer back until somebody reads it.
-    os.execute("unset LD_PRELOAD; curl -sS '" .. box.url .. "/sandbox/wait?events=2&timeout=30' >" .. dir
-      .. "/out 2>&1 &")
+    sh("curl -sS '" .. box.url
+      .. "/sandbox/wait?events=2&timeout=30' >" .. dir .. "/out 2>&1 &")
     post(box, "[" .. event("u-1") .. "]")
     post(box, "[" .. event("u-2") .. "]")
     local all = cjson.decode(sandbox.read_file(dir .. "/out"))
-    os.execute("rm -rf " .. dir)
+    sh("rm -rf " .. dir)
     assert.is_nil(all.timed_out)
     assert.equal(2, all.events.valid)
   end)
@@ -239,7 +245,7 @@ end)
 describe("the command sandbox", function()
   after_each(function()
     for one in pairs(running) do
-      os.execute("kill " .. one.pid)
+      sh("kill " .. one.pid)
       one.finish()
     end
   end)
@@ -250,7 +256,7 @@ describe("the command sandbox", function()
       assert.is_true(answers(one.url), one.first)
       local _, dir = supervisor_of(one.pid)
       assert.equal("700", (output_of("stat -c %a " .. dir):gsub("%s", "")))
-      os.execute("kill -" .. signal .. " " .. one.pid)
+      sh("kill -" .. signal .. " " .. one.pid)
       assert.truthy(one.finish():find("cat 0\n", 1, true), "a process is left")
       assert.is_false(answers(one.url))
       assert.is_false(exists(dir))
@@ -261,7 +267,7 @@ describe("the command sandbox", function()
   it("ends on Ctrl-C, which reaches every process at once, and says nothing", function()
     local one = start("--port 0 --print-port", "env --default-signal=INT setsid")
     local _, dir = supervisor_of(one.pid)
-    os.execute("env kill -INT -- -" .. one.pid)
+    sh("env kill -INT -- -" .. one.pid)
     assert.truthy(one.finish():find("cat 0\n", 1, true), "a process is left")
     assert.is_false(exists(dir))
     assert.equal("", one.log)
@@ -270,7 +276,7 @@ describe("the command sandbox", function()
   it("ends when only the shell between it and nginx is killed", function()
     local one = start("--port 0 --print-port")
     local shell, dir = supervisor_of(one.pid)
-    os.execute("kill -KILL " .. shell)
+    sh("kill -KILL " .. shell)
     assert.truthy(one.finish():find("cat 0\n", 1, true), "a process is left")
     assert.is_false(answers(one.url))
     assert.is_false(exists(dir))
@@ -279,7 +285,7 @@ describe("the command sandbox", function()
   it("says so when nginx is killed", function()
     local one = start("--port 0 --print-port")
     local shell, dir = supervisor_of(one.pid)
-    os.execute("kill -KILL $(ps -o pid=,comm= --ppid " .. shell
+    sh("kill -KILL $(ps -o pid=,comm= --ppid " .. shell
       .. " | awk '$2 == \"nginx\" { print $1 }')")
     one.finish()
     assert.truthy(one.log:find("nginx ended with status 137", 1, true), one.log)
@@ -289,7 +295,7 @@ describe("the command sandbox", function()
   it("says the URL and the demo credentials first", function()
     local one = start("--port 0")
     assert.equal("quickaudience sandbox listens on " .. one.url, one.first)
-    os.execute("kill " .. one.pid)
+    sh("kill " .. one.pid)
     local rest = one.finish()
     assert.truthy(rest:find("access_secret = demo-access-secret", 1, true), rest)
   end)
@@ -297,7 +303,7 @@ describe("the command sandbox", function()
   it("refuses a port in use in plain words", function()
     local one = start("--port 0 --print-port")
     local text, status = output_of(sandbox.command() .. " sandbox --port " .. one.port .. " 2>&1")
-    os.execute("kill " .. one.pid)
+    sh("kill " .. one.pid)
     one.finish()
     assert.equal(1, status)
     assert.truthy(text:find("port " .. one.port .. " is in use", 1, true), text)
@@ -325,7 +331,7 @@ describe("the command sandbox", function()
     local answer = post(box, "[]")
     box.credentials.access_secret = "5up3r-s3cr3t"
     local right = post(box, "[]")
-    os.execute("kill " .. one.pid .. "; rm -rf " .. dir)
+    sh("kill " .. one.pid .. "; rm -rf " .. dir)
     local said = one.finish() .. one.log
     assert.truthy(right:find('"success":true', 1, true), right)
     assert.truthy(one.log:find("SIGNATURE_MISMATCH", 1, true), one.log)
@@ -338,7 +344,7 @@ describe("the command sandbox", function()
     if whoami():match("^%d+") ~= "0" then return end -- then every other test showed it
     local one = start("--port 0 --print-port", "setpriv --reuid=65534 --regid=65534 --clear-groups")
     local working = one.url and answers(one.url)
-    os.execute("kill " .. one.pid)
+    sh("kill " .. one.pid)
     one.finish()
     assert.is_true(working, one.log)
   end)
