@@ -35,6 +35,10 @@ void qa_chunk_free(qa_chunk *chunk) {
     free(chunk);
 }
 
+void qa_chunk_reset(qa_chunk *chunk) {
+    *chunk = (qa_chunk){.data = chunk->data, .capacity = chunk->capacity};
+}
+
 bool qa_chunk_fits(const qa_chunk *chunk, size_t length, size_t events, uint64_t max_bytes,
                    uint64_t max_events) {
     if (chunk->events == 0)

@@ -38,6 +38,9 @@ typedef struct qa_chunk {
 qa_chunk *qa_chunk_new(size_t capacity);
 void qa_chunk_free(qa_chunk *chunk); /* NULL is legal */
 
+/* Empty again, with the room that it has. */
+void qa_chunk_reset(qa_chunk *chunk);
+
 /* Whether `length` bytes more leave it within the limits of a request's list, brackets included.
  * An empty chunk takes anything: one event alone is as large as it is. */
 bool qa_chunk_fits(const qa_chunk *chunk, size_t length, size_t events, uint64_t max_bytes,

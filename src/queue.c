@@ -6,16 +6,26 @@
 
 #include <inttypes.h>
 
+/* Together 2 MiB at most. A chunk that is handed from thread to thread would otherwise go through
+ * the allocator, which gives the pages back and takes them anew: page faults and system calls inside
+ * report(), under the lock. */
+enum { SPARES_MAX = 8, SPARE_CAPACITY_MAX = 256 * 1024 };
+
 void qa_queue_init(qa_queue *queue, uint64_t max_events, uint64_t max_bytes) {
     *queue = (qa_queue){.max_events = max_events, .max_bytes = max_bytes, .next_seq = 1};
 }
 
-void qa_queue_free(qa_queue *queue) {
-    while (queue->oldest != NULL) {
-        qa_chunk *next = queue->oldest->next;
-        qa_chunk_free(queue->oldest);
-        queue->oldest = next;
+static void free_chunks(qa_chunk *chunk) {
+    while (chunk != NULL) {
+        qa_chunk *next = chunk->next;
+        qa_chunk_free(chunk);
+        chunk = next;
     }
+}
+
+void qa_queue_free(qa_queue *queue) {
+    free_chunks(queue->oldest);
+    free_chunks(queue->spares);
     qa_queue_init(queue, queue->max_events, queue->max_bytes);
 }
 
@@ -32,6 +42,29 @@ qa_status qa_queue_admit(const qa_queue *queue, uint64_t events, uint64_t bytes,
                             " bytes wait, no room for %" PRIu64 " more",
                             queue->bytes, queue->max_bytes, bytes);
     return QA_OK;
+}
+
+qa_chunk *qa_queue_new_chunk(qa_queue *queue, size_t capacity) {
+    for (qa_chunk **at = &queue->spares; *at != NULL; at = &(*at)->next) {
+        qa_chunk *spare = *at;
+        if (spare->capacity < capacity || spare->capacity / 2 > capacity)
+            continue;
+        *at = spare->next;
+        queue->spare_count--;
+        qa_chunk_reset(spare);
+        return spare;
+    }
+    return qa_chunk_new(capacity);
+}
+
+void qa_queue_recycle(qa_queue *queue, qa_chunk *chunk) {
+    if (queue->spare_count == SPARES_MAX || chunk->capacity > SPARE_CAPACITY_MAX) {
+        qa_chunk_free(chunk);
+        return;
+    }
+    chunk->next = queue->spares;
+    queue->spares = chunk;
+    queue->spare_count++;
 }
 
 void qa_queue_add(qa_queue *queue, qa_chunk *chunk) {

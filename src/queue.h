@@ -20,6 +20,8 @@ typedef struct qa_queue {
     uint64_t next_seq;
     qa_chunk *oldest, *newest;
     qa_chunk *first_ready, *last_ready; /* closed, and not wholly in batches */
+    qa_chunk *spares; /* empty, linked by next; a few, so that a steady stream needs no allocator */
+    size_t spare_count;
 } qa_queue;
 
 void qa_queue_init(qa_queue *queue, uint64_t max_events, uint64_t max_bytes);
@@ -29,6 +31,13 @@ void qa_queue_free(qa_queue *queue);
 
 /* Whether so much more may come: QA_OK, or QA_QUEUE_FULL with the figures in words. */
 qa_status qa_queue_admit(const qa_queue *queue, uint64_t events, uint64_t bytes, qa_error *error);
+
+/* An empty chunk with room for `capacity` bytes, from the spares where one fits; the caller's until
+ * it is added. NULL: out of memory. */
+qa_chunk *qa_queue_new_chunk(qa_queue *queue, size_t capacity);
+
+/* The caller gives up a chunk that is in the queue no longer: it becomes a spare, or is freed. */
+void qa_queue_recycle(qa_queue *queue, qa_chunk *chunk);
 
 /* The queue takes the chunk, with what is in it already, and gives it its number. */
 void qa_queue_add(qa_queue *queue, qa_chunk *chunk);
@@ -43,7 +52,7 @@ void qa_queue_ready(qa_queue *queue, qa_chunk *chunk);
 void qa_queue_pop_ready(qa_queue *queue);
 
 /* `events` of the chunk have ended. True when they were its last: it is out of the queue, and the
- * caller's to free. */
+ * caller's to recycle. */
 bool qa_queue_end(qa_queue *queue, qa_chunk *chunk, uint32_t events);
 
 /* The number of the newest chunk; 0: there never was one. */

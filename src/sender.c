@@ -137,7 +137,8 @@ bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane) {
     if (chunk == NULL)
         return false;
     lane->open = NULL;
-    lane->capacity_hint = chunk->length + chunk->length / 8;
+    /* So little more than this one needed that a full chunk of the next need not be trimmed. */
+    lane->capacity_hint = chunk->length + chunk->length / 32;
     qa_chunk_trim(chunk);
     qa_queue_ready(&sender->queue, chunk);
     bool needed = sender->hungry;
@@ -168,7 +169,8 @@ static bool open_chunk(qa_sender *sender, qa_lane *lane, qa_chunk *chunk) {
 static qa_status append_to_new(qa_sender *sender, qa_lane *lane, const char *events,
                                size_t length, size_t count, bool *needed, qa_error *error) {
     size_t capacity = lane->capacity_hint > 0 ? lane->capacity_hint : CAPACITY_FIRST;
-    qa_chunk *chunk = qa_chunk_new(capacity > length ? capacity : length);
+    qa_chunk *chunk =
+        qa_queue_new_chunk(&sender->queue, capacity > length ? capacity : length);
     if (chunk == NULL)
         return qa_error_no_memory(error, "queue");
     qa_chunk_append(chunk, events, length, count); /* cannot fail: there is room */

@@ -62,7 +62,7 @@ void qa_sender_end(qa_sender *sender, qa_chunk *chunk, uint32_t events, qa_end e
     lane->pending -= events;
     if (!qa_queue_end(&sender->queue, chunk, events))
         return;
-    qa_chunk_free(chunk);
+    qa_queue_recycle(&sender->queue, chunk);
     if (--lane->chunks == 0 && lane->released)
         forget_lane(sender, lane);
 }
