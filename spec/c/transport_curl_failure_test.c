@@ -230,7 +230,9 @@ static void tells_an_answer_timeout(void **state) {
     (void)state;
     static const http_answer scripts[][1] = {
         {{.bytes = "HTTP/1.1 200 OK\r\n\r\n", .hold = true}},
-        {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", .hold = true, .hold_after = 30}},
+        {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+          .hold = true,
+          .hold_after = 39}},
     };
     for (size_t i = 0; i < 2; i++) {
         caller self;
@@ -266,7 +268,8 @@ static void takes_no_time_for_a_short_time(void **state) {
 
 static void tells_an_answer_that_is_cut_off(void **state) {
     (void)state;
-    static const http_answer cut[] = {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a"}};
+    static const http_answer cut[] = {
+        {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a"}};
     static const http_answer reset[] = {
         {.bytes = "HTTP/1.1 503 no\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\r\n"}};
     ask(cut, QA_BAD_RESPONSE, QA_DELIVERY_POSSIBLE,
