@@ -14,20 +14,22 @@ local conf = require "quickaudience.sandbox.conf"
 
 local M = {}
 
--- $1 the directory, $2 nginx. Standard input: one line of settings, then nothing until the
+-- $1 the directory, $2 nginx, the rest further arguments for it. Standard input: one line of settings, then nothing until the
 -- command is gone. The settings reach their file through a here-document, so they are in no
 -- process's arguments.
 local SUPERVISE = [[
 supervise() {
   umask 077
   dir=$1
+  program=$2
+  shift 2
   exec 3<>"$dir/events" 4<&0 </dev/null
   IFS= read -r settings <&4 || { rm -rf "$dir"; return 1; }
   cat >"$dir/settings.json" <<EOF
 $settings
 EOF
   settings=
-  "$2" -p "$dir/" -c nginx.conf -e stderr 3>&- 4<&- &
+  "$program" -p "$dir/" -c nginx.conf "$@" 3>&- 4<&- &
   nginx=$!
   trap 'kill -TERM $nginx 2>/dev/null' INT TERM HUP
   (
@@ -96,26 +98,32 @@ end
 -- The dynamic modules that this nginx needs for Lua: an empty list when Lua is compiled in, nil
 -- when there is none.
 local function lua_modules(configured)
-  if configured:find("ngx_lua", 1, true) or configured:find("lua%-nginx%-module[^_]") then
-    local static = configured:match("%-%-add%-module=[^%s]*ngx_lua")
-      or configured:match("%-%-add%-module=[^%s]*lua%-nginx%-module")
-    if static then return {} end
+  if configured:match("%-%-add%-module=%S*ngx_lua")
+    or configured:match("%-%-add%-module=%S*lua%-nginx%-module") then
+    return {}
   end
-  local places = { configured:match("%-%-modules%-path=([^%s]+)") or "", "/usr/lib/nginx/modules",
-    "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" }
-  for _, place in ipairs(places) do
-    local lua = place .. "/ngx_http_lua_module.so"
-    if place ~= "" and exists(lua) then
-      local ndk = place .. "/ndk_http_module.so"
-      return exists(ndk) and { ndk, lua } or { lua }
-    end
+  -- Only nginx's own place will do: the module of another nginx does not load.
+  local place = configured:match("%-%-modules%-path=(%S+)")
+  if not place then
+    place = (configured:match("%-%-prefix=(%S+)") or "/usr/local/nginx") .. "/modules"
   end
-  return nil
+  local lua, ndk = place .. "/ngx_http_lua_module.so", place .. "/ndk_http_module.so"
+  if not exists(lua) then return nil end
+  return exists(ndk) and { ndk, lua } or { lua }
+end
+
+-- Arguments that keep nginx from opening its usual error log before it has read the
+-- configuration. They are known since 1.19.5; an older nginx only warns that it may not open it.
+local function log_arguments(configured)
+  local a, b, c = configured:match("nginx version: %S-/(%d+)%.(%d+)%.(%d+)")
+  if not a then return "" end
+  local version = (tonumber(a) * 1000 + tonumber(b)) * 1000 + tonumber(c)
+  return version >= 1019005 and "-e stderr" or ""
 end
 
 --- Finds an nginx that runs Lua.
 ---@param wanted string|nil the program the user named
----@return table|nil found { program, configured, modules }
+---@return table|nil found { program, configured, modules, arguments }
 ---@return string|nil message
 function M.find(wanted)
   local seen
@@ -126,7 +134,8 @@ function M.find(wanted)
       local configured = output_of(shell_quote(program) .. " -V 2>&1")
       local modules = lua_modules(configured)
       if modules then
-        return { program = program, configured = configured, modules = modules }
+        return { program = program, configured = configured, modules = modules,
+          arguments = log_arguments(configured) }
       end
     end
   end
@@ -237,8 +246,8 @@ local function prepare(dir, found, options, port)
   })
   if ok then ok, message = write_file(dir .. "/supervise.sh", SUPERVISE) end
   if not ok then return nil, message end
-  return string.format("exec sh %s %s %s", shell_quote(dir .. "/supervise.sh"), shell_quote(dir),
-    shell_quote(found.program))
+  return string.format("exec sh %s %s %s %s", shell_quote(dir .. "/supervise.sh"),
+    shell_quote(dir), shell_quote(found.program), found.arguments)
 end
 
 -- Reads what the shell and nginx say until both are gone, or until somebody interrupts. Ctrl-C
