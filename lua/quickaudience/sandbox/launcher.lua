@@ -14,9 +14,9 @@ local conf = require "quickaudience.sandbox.conf"
 
 local M = {}
 
--- $1 the directory, $2 nginx, the rest further arguments for it. Standard input: one line of settings, then nothing until the
--- command is gone. The settings reach their file through a here-document, so they are in no
--- process's arguments.
+-- $1 the directory, $2 nginx, the rest further arguments for it. Standard input: one line of
+-- settings, then nothing until the command is gone. The settings reach their file through a
+-- here-document, so they are in no process's arguments.
 local SUPERVISE = [[
 supervise() {
   umask 077
