@@ -33,8 +33,10 @@ endif
 # OpenResty keeps its LuaJIT, and the file that describes it, outside the system's folders.
 export PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):/usr/local/openresty/luajit/lib/pkgconfig
 
-LUA_CFLAGS := $(shell for name in $(LUA_NAMES); do \
-	$(PKG_CONFIG) --cflags $$name 2>/dev/null && break; done)
+LUA_PC := $(firstword $(shell for name in $(LUA_NAMES); do \
+	$(PKG_CONFIG) --exists $$name && echo $$name; done))
+LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null)
+LUA_LIBS = $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 LUA := $(shell for name in $(LUA_NAMES) \
 	$(if $(filter luajit,$(LUA_VERSION)),/usr/local/openresty/luajit/bin/luajit); do \
 	command -v $$name && break; done)
@@ -110,12 +112,13 @@ build/$(2)/quickaudience/core.so: $(BINDING:%=build/$(2)/%.o) $(CORE:%=build/$(1
 	$$(CC) $$(CFLAGS) $(3) $$(MODULE_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 
-comma := ,
 # gcc sees less of the ranges of sanitized code and warns falsely, hence no -Werror.
 SANITIZE := -O1 -g -Wno-error -fno-omit-frame-pointer -fno-sanitize-recover=all
+ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined
+TSAN := $(SANITIZE) -fsanitize=thread
 $(eval $(call variant,core,$(LUA_VERSION),))
-$(eval $(call variant,asan,asan-$(LUA_VERSION),$(SANITIZE) -fsanitize=address$(comma)undefined))
-$(eval $(call variant,tsan,tsan-$(LUA_VERSION),$(SANITIZE) -fsanitize=thread))
+$(eval $(call variant,asan,asan-$(LUA_VERSION),$(ASAN)))
+$(eval $(call variant,tsan,tsan-$(LUA_VERSION),$(TSAN)))
 
 -include $(wildcard build/*/*.d build/*/test/*.d build/*/test/*/*.d)
 
@@ -156,13 +159,18 @@ BUSTED = $(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED)
 test-lua: all
 	$(ENVIRONMENT) .ci/suite lua-$(LUA_VERSION) $(BUSTED) $(SPEC)
 
-# The interpreter is not sanitized: the runtime has to be there before it, and Lua's own leaks at
-# an exit without lua_close are not ours.
-test-lua-asan: MODULE := build/asan-$(LUA_VERSION)/quickaudience/core.so
-test-lua-asan: SPEC := $(wildcard spec/quickaudience)
-test-lua-asan: build/asan-$(LUA_VERSION)/quickaudience/core.so
-	$(ENVIRONMENT) .ci/suite asan-lua-$(LUA_VERSION) env ASAN_OPTIONS=detect_leaks=0 \
-		LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) $(BUSTED) $(SPEC)
+# Under an interpreter that is sanitized, unlike those it starts: nginx and shells are not ours.
+SANITIZED := build/asan-$(LUA_VERSION)
+test-lua-asan: MODULE := $(SANITIZED)/quickaudience/core.so
+test-lua-asan: LUA := $(SANITIZED)/lua
+test-lua-asan: SPEC := $(wildcard spec/quickaudience spec/integration)
+test-lua-asan: $(SANITIZED)/quickaudience/core.so $(SANITIZED)/lua
+	$(ENVIRONMENT) .ci/suite asan-lua-$(LUA_VERSION) $(BUSTED) $(SPEC)
+
+$(SANITIZED)/lua: spec/support/lua.c Makefile
+	mkdir -p $(@D)
+	echo "LD $@"
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) $(LUA_CFLAGS) $(ASAN) $(LDFLAGS) -o $@ $< $(LUA_LIBS)
 
 $(LUA_SUITES): test-lua-%:
 	$(MAKE) test-lua LUA_VERSION=$*
@@ -173,7 +181,7 @@ test-long: all $(LONG_TESTS:%=build/core/test/%)
 
 test-clang:
 	.ci/suite --check clang $(CLANG) $(BASE_CFLAGS) $(LUA_CFLAGS) -Isrc -Ispec/c \
-		-fsyntax-only $(wildcard src/*.c spec/c/*.c spec/c/support/*.c spec/long/*.c)
+		-fsyntax-only $(wildcard src/*.c bench/*.c spec/*/*.c spec/*/*/*.c)
 
 lint: lint-lua lint-headers
 
