@@ -416,11 +416,15 @@ void qa_spool_file_remove(const char *path) {
     }
 }
 
-bool qa_spool_file_is_there(const qa_spool_file *file) {
+bool qa_spool_file_is_named(const qa_spool_file *file) {
     struct stat found;
-    /* SQLite would go on with a log that was deleted, and nobody could read it afterwards. */
     return stat(file->path, &found) == 0 && (uint64_t)found.st_dev == file->device &&
-           (uint64_t)found.st_ino == file->inode && stat(file->wal_path, &found) == 0;
+           (uint64_t)found.st_ino == file->inode;
+}
+
+bool qa_spool_file_is_there(const qa_spool_file *file) {
+    /* SQLite would go on with a log that was deleted, and nobody could read it afterwards. */
+    return qa_spool_file_is_named(file) && access(file->wal_path, F_OK) == 0;
 }
 
 uint64_t qa_spool_file_wal_bytes(const qa_spool_file *file) {

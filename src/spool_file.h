@@ -73,7 +73,8 @@ void qa_spool_file_close(qa_spool_file *file);
 /* Deletes a closed file, and what SQLite keeps beside it. */
 void qa_spool_file_remove(const char *path);
 
-/* Whether the path still names this file, and its log is there. */
+/* Whether the path still names this file; and whether its log is there too. */
+bool qa_spool_file_is_named(const qa_spool_file *file);
 bool qa_spool_file_is_there(const qa_spool_file *file);
 
 uint64_t qa_spool_file_wal_bytes(const qa_spool_file *file); /* size of its log on the disk */

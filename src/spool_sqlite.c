@@ -122,13 +122,13 @@ static qa_status move_out(sqlite_spool *self, bool damaged, qa_error *error) {
         leave_place(&next, self->directory, true);
         return status;
     }
-    bool ours = qa_spool_file_is_there(self->at.file);
+    bool named = qa_spool_file_is_named(self->at.file);
     self->at.file->damaged = true; /* nothing is to be written to it any more */
     qa_spool_file_close(self->at.file);
     self->at.file = NULL;
-    if (damaged && ours)
+    if (damaged && named)
         set_aside(self, self->at.name);
-    leave_place(&self->at, self->directory, false);
+    leave_place(&self->at, self->directory, named);
     self->at = next;
     self->generation++;
     self->data_version = 0;
