@@ -214,7 +214,10 @@ install: all
 	set -e; for file in $(LUA_FILES:lua/%=%); do \
 		install -D -m 644 lua/$$file $(LUA_SHARE)/$$file; done
 	install -D -m 755 $(MODULE) $(LUA_LIB)/quickaudience/core.so
-	install -D -m 755 lua/quickaudience/bin/quickaudience $(BIN)/quickaudience
+	# A machine may have several Luas, and `lua` be another one than the module was built for.
+	mkdir -p $(BIN)
+	sed "1s|.*|#!$(or $(LUA),/usr/bin/env lua)|" lua/quickaudience/bin/quickaudience >$(BIN)/quickaudience
+	chmod 755 $(BIN)/quickaudience
 
 uninstall:
 	rm -rf $(LUA_SHARE)/quickaudience $(LUA_LIB)/quickaudience $(BIN)/quickaudience

@@ -40,3 +40,20 @@ describe("luarocks make", function()
     assert.truthy(output:find("sandbox", 1, true))
   end)
 end)
+
+describe("make install", function()
+  it("installs a command that runs under the Lua it was built for", function()
+    local folder = shell.folder()
+    local version = rawget(_G, "jit") and "luajit" or lua_version
+    shell.check("env -u MAKEFLAGS make install LUA_VERSION=" .. version .. " PREFIX=" .. folder)
+    local share = folder .. "/share/lua/" .. lua_version
+    -- Below another prefix only the places are left to tell, which is not the command's doing.
+    local output = shell.check("cd / && LUA_PATH='" .. share .. "/?.lua;" .. share
+      .. "/?/init.lua;;' LUA_CPATH='" .. folder .. "/lib/lua/" .. lua_version .. "/?.so;;' "
+      .. "LUA_INIT='io.write(_VERSION, \" \")' " .. folder .. "/bin/quickaudience --version")
+    assert.equal(_VERSION .. " quickaudience " .. require "quickaudience.version" .. "\n", output)
+    shell.check("env -u MAKEFLAGS make uninstall LUA_VERSION=" .. version .. " PREFIX=" .. folder)
+    assert.equal("", shell.check("find " .. folder .. " -type f"))
+    shell.check("rm -rf " .. folder)
+  end)
+end)
