@@ -14,8 +14,8 @@
 
 #include "spool_directory.h"
 
-#define TEXT_OF(value) #value
-#define TEXT(name) TEXT_OF(QA_SPOOL_##name)
+#define QUOTE(text) #text
+#define TEXT_OF(macro) QUOTE(macro)
 
 enum {
     APPLICATION_ID = 0x71617370, /* "qasp": tells a spool from somebody else's database */
@@ -176,10 +176,12 @@ static bool ask(qa_spool_file *file, const char *sql, int64_t *number, char *tex
 
 qa_status qa_spool_file_migrate(qa_spool_file *file, uint64_t version, const char *const *steps,
                                 size_t count, qa_error *error) {
-    char done[64];
+    char done[128];
     if (version >= count)
         return QA_OK;
-    (void)snprintf(done, sizeof done, "PRAGMA user_version = %zu; COMMIT", count);
+    (void)snprintf(done, sizeof done,
+                   "PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT",
+                   (int)APPLICATION_ID, count);
     qa_status status = execute(file, "BEGIN IMMEDIATE", "write", error);
     for (size_t i = (size_t)version; status == QA_OK && i < count; i++)
         status = execute(file, steps[i], "write", error);
@@ -225,12 +227,17 @@ char *qa_spool_file_meta(qa_spool_file *file, const char *key) {
     sqlite3_stmt *statement;
     char *copy = NULL;
     if (sqlite3_prepare_v2(file->db, "SELECT value FROM meta WHERE key = ?1", -1, &statement,
-                           NULL) != SQLITE_OK)
+                           NULL) != SQLITE_OK) {
+        (void)qa_spool_file_fail(file, "read", NULL);
         return NULL;
+    }
     (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
-    if (sqlite3_step(statement) == SQLITE_ROW) {
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
         const unsigned char *value = sqlite3_column_text(statement, 0);
         copy = value != NULL ? strdup((const char *)value) : NULL;
+    } else if (code != SQLITE_DONE) {
+        (void)qa_spool_file_fail(file, "read", NULL);
     }
     (void)sqlite3_finalize(statement);
     return copy;
@@ -272,11 +279,12 @@ static qa_status set_up(qa_spool_file *file, qa_spool_mode mode, qa_spool_sync s
     else
         (void)sqlite3_wal_hook(file->db, remember_frames, file);
     qa_status status = execute(file,
-                               "PRAGMA page_size = " TEXT(PAGE) "; PRAGMA secure_delete = OFF;"
+                               "PRAGMA page_size = " TEXT_OF(QA_SPOOL_PAGE) ";"
+                               "PRAGMA secure_delete = OFF;"
                                "PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
                                "PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;"
                                "PRAGMA cell_size_check = ON;"
-                               "PRAGMA journal_size_limit = " TEXT(WAL_BYTES),
+                               "PRAGMA journal_size_limit = " TEXT_OF(QA_SPOOL_WAL_BYTES),
                                "open", error);
     if (status != QA_OK)
         return status;
@@ -320,12 +328,7 @@ static qa_status lay_out(qa_spool_file *file, qa_spool_mode mode, const qa_spool
     qa_status status = check_version(file, mode, &version, error);
     if (status != QA_OK || mode == QA_SPOOL_LOOK)
         return status;
-    char stamp[64];
-    (void)snprintf(stamp, sizeof stamp, "PRAGMA application_id = %d", (int)APPLICATION_ID);
-    if (version == 0)
-        status = execute(file, stamp, "write", error);
-    if (status == QA_OK)
-        status = set_wal(file, error);
+    status = set_wal(file, error);
     if (status == QA_OK)
         status = qa_spool_file_migrate(file, (uint64_t)version, layout, QA_SPOOL_SCHEMA, error);
     if (status == QA_OK && mode == QA_SPOOL_CREATE)
@@ -406,7 +409,7 @@ void qa_spool_file_close(qa_spool_file *file) {
 }
 
 void qa_spool_file_remove(const char *path) {
-    static const char *const endings[] = {"", "-wal", "-shm"};
+    static const char *const endings[] = {"", "-wal", "-shm", "-journal"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         char *name;
         if (asprintf(&name, "%s%s", path, endings[i]) < 0)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,13 +323,21 @@ static void test_an_owned_one_is_never_adopted(void **state) {
     close_all(adopted);
 }
 
+static void await_next_millisecond(void) {
+    struct timespec start, now;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &start), 0);
+    do {
+        assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+    } while (now.tv_sec == start.tv_sec && now.tv_nsec / 1000000 == start.tv_nsec / 1000000);
+}
+
 static void test_the_oldest_is_adopted_first(void **state) {
     spool_world *world = *state;
     for (uint64_t id = 1; id <= 3; id++) {
         qa_spool *spool = world_spool(world);
         world_put(spool, id, 100);
         close_all(spool);
-        usleep(2000); /* names have the millisecond in them */
+        await_next_millisecond(); /* names have it in them */
     }
     for (uint64_t id = 1; id <= 3; id++) {
         qa_spool *adopted = world_adopt(world);
