@@ -241,6 +241,8 @@ void qa_engine_halt_wait(qa_engine *engine, int64_t until_us) {
     pthread_mutex_lock(&engine->worker->mutex);
     bool started = engine->worker->started;
     pthread_mutex_unlock(&engine->worker->mutex);
-    if (started)
-        wait_finished(engine->worker, until_us);
+    /* Joined, not only finished: what a thread does last is to give back what OpenSSL keeps for it,
+     * and OpenSSL is what shuts down next. */
+    if (started && wait_finished(engine->worker, until_us))
+        pthread_join(engine->worker->thread, NULL);
 }

@@ -104,6 +104,8 @@ static void serve_peer(sink *s, peer *p) {
         take(s, p, s->buffer, (size_t)got);
         return;
     }
+    /* Closing alone isn't enough: a forked child holds a copy, and the poller would go on. */
+    epoll_ctl(s->poller, EPOLL_CTL_DEL, p->descriptor, NULL);
     close(p->descriptor);
     free(p);
     atomic_fetch_sub(&s->connections, 1);
