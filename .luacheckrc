@@ -6,4 +6,6 @@ max_line_length = 100
 exclude_files = { "build" }
 files["spec"] = { std = "+busted" }
 files["lua/quickaudience/sandbox"] = { std = "+ngx_lua" }
+files["lua/quickaudience/nginx"] = { std = "+ngx_lua" }
+files["lua/quickaudience/nginx.lua"] = { std = "+ngx_lua" }
 files["examples"] = { std = "+ngx_lua" }

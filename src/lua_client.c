@@ -7,6 +7,7 @@
 #include "lua_batch.h"
 #include "lua_class.h"
 #include "lua_dead.h"
+#include "lua_parting.h"
 #include "lua_settings.h"
 #include "lua_stats.h"
 #include "lua_ticket.h"
@@ -229,15 +230,16 @@ static int private_table(lua_State *L) {
     return 1;
 }
 
-/* The last chance of a host that never closes: deliver for as long as the settings allow. */
+/* The last chance of a host that never closes: it delivers for as long as the settings allow, while
+ * the host goes on. Only the end of the last Lua waits for it. */
 static int collect(lua_State *L) {
     qa_lua_client *self = check(L);
     if (self->client != NULL && !self->closed) {
         qa_lua_get_uservalue(L, 1);
         lua_getfield(L, -1, "close_timeout");
         double seconds = (double)lua_tonumber(L, -1);
-        self->closed = true;
-        (void)qa_client_close(self->client, (int64_t)(seconds * US_PER_SECOND), NULL, NULL);
+        qa_lua_parting_add(self->client, (int64_t)(seconds * US_PER_SECOND));
+        self->client = NULL;
     }
     qa_client_free(self->client);
     qa_event_defaults_free(self->defaults);
@@ -346,8 +348,10 @@ static int new_client(lua_State *L) {
     if (self->defaults == NULL)
         qa_error_no_memory(error, "client");
     else if (read_defaults(L, self) == QA_OK &&
-             qa_client_new(&config, wants_reports, &self->client, error) == QA_OK)
+             qa_client_new(&config, wants_reports, &self->client, error) == QA_OK) {
+        qa_lua_parting_sweep();
         return 1;
+    }
     self->closed = true;
     return qa_lua_push_error(L, error);
 }

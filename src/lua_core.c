@@ -10,6 +10,7 @@
 #include "event.h"
 #include "lua_client.h"
 #include "lua_event.h"
+#include "lua_parting.h"
 #include "nearest.h"
 #include "sign.h"
 
@@ -175,6 +176,11 @@ static int nearest(lua_State *L) {
     return 1;
 }
 
+static int claim_process(lua_State *L) {
+    lua_pushboolean(L, qa_lua_parting_claim(luaL_checkstring(L, 1)));
+    return 1;
+}
+
 /* A background thread may outlive the last lua_close by an instant, and hosts unload modules then:
  * the code it runs must stay mapped. The Makefile links with nodelete; LuaRocks' builtin build
  * cannot, so the module also pins itself. */
@@ -201,11 +207,12 @@ static void push_encoder(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"encode", encode},       {"validate", validate},           {"sign", sign},
     {"canonical", canonical}, {"md5_available", md5_available}, {"nearest", nearest},
-    {NULL, NULL},
+    {"claim_process", claim_process}, {NULL, NULL},
 };
 
 int luaopen_quickaudience_core(lua_State *L) {
     pin_module();
+    qa_lua_parting_open(L);
     lua_newtable(L);
     push_encoder(L);
     qa_lua_setfuncs(L, functions, 1);

@@ -102,7 +102,11 @@ local function common_text(labels)
   return table.concat(list, ",")
 end
 
-local function lookup(stats, path)
+--- What stands at a path as "requests.by_outcome"; nil when there is nothing.
+---@param stats table
+---@param path string
+---@return any
+function M.lookup(stats, path)
   for name in path:gmatch("[^.]+") do
     if type(stats) ~= "table" then return nil end
     stats = stats[name]
@@ -132,8 +136,9 @@ local function write_choice(out, name, common, metric, chosen)
   end
 end
 
+-- Quantiles of several processes cannot be added up: sums of them have none.
 local function write_summary(out, name, common, values)
-  for _, quantile in ipairs(QUANTILES) do
+  for _, quantile in ipairs(values.min and QUANTILES or {}) do
     local value = values.count > 0 and values[quantile[2]] or 0 / 0
     write_sample(out, name, common, label_text("quantile", quantile[1]), value)
   end
@@ -141,19 +146,41 @@ local function write_summary(out, name, common, values)
   write_sample(out, name .. "_count", common, nil, values.count)
 end
 
-local function write_metric(out, metric, common, value)
+local function write_values(out, metric, common, value)
   local name = M.PREFIX .. metric.name
-  out[#out + 1] = "# HELP " .. name .. " " .. metric.help
-  out[#out + 1] = "# TYPE " .. name .. " " .. metric.type
-  if metric.type == "summary" then
+  if type(value) == "table" and metric.type == "summary" then
     write_summary(out, name, common, value)
+  elseif type(value) == "table" then
+    write_table(out, name, common, metric.label, value)
   elseif metric.values then
     write_choice(out, name, common, metric, value)
-  elseif metric.label then
-    write_table(out, name, common, metric.label, value)
   else
     write_sample(out, name, common, nil, value)
   end
+end
+
+--- The figures of several clients as text: each metric is introduced once.
+---@param list { stats: table, labels: table<string, string>|nil }[]
+---@param metrics quickaudience.prometheus.metric[]
+---@param find fun(stats: table, path: string): any what stands there; nil: nothing is written
+---@return string
+function M.render_all(list, metrics, find)
+  local out, common = {}, {}
+  for i, item in ipairs(list) do common[i] = common_text(item.labels) end
+  for _, metric in ipairs(metrics) do
+    local introduced = false
+    for i, item in ipairs(list) do
+      local value = find(item.stats, metric.path)
+      if value ~= nil and not introduced then
+        introduced = true
+        local name = M.PREFIX .. metric.name
+        out[#out + 1] = "# HELP " .. name .. " " .. metric.help
+        out[#out + 1] = "# TYPE " .. name .. " " .. metric.type
+      end
+      if value ~= nil then write_values(out, metric, common[i], value) end
+    end
+  end
+  return #out > 0 and table.concat(out, "\n") .. "\n" or ""
 end
 
 --- The figures as text; each line ends with a newline.
@@ -161,12 +188,7 @@ end
 ---@param labels table<string, string>|nil for every sample
 ---@return string
 function M.render(stats, labels)
-  local out, common = {}, common_text(labels)
-  for _, metric in ipairs(M.metrics) do
-    local value = lookup(stats, metric.path)
-    if value ~= nil then write_metric(out, metric, common, value) end
-  end
-  return table.concat(out, "\n") .. "\n"
+  return M.render_all({ { stats = stats, labels = labels } }, M.metrics, M.lookup)
 end
 
 return M

@@ -77,7 +77,7 @@ describe("client", function()
     end
     collectgarbage()
     collectgarbage()
-    assert.equal(3, #sandbox:events())
+    assert.truthy(select(2, sandbox:wait { events = 3 })) -- nobody waited for it
     if _VERSION ~= "Lua 5.4" then return end
     local chunk = assert(load("local client <close> = ...; "
       .. "client:report { customer_id = 'u', event_code = 'e' }; return client"))

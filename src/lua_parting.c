@@ -1,0 +1,134 @@
+/* lua_parting.c
+ * Clients that were collected while their Lua goes on: they deliver in the background, nobody waits.
+ * Does not know why a client was collected.
+ * SPDX-License-Identifier: MIT */
+#include "lua_parting.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define VM "quickaudience.vm"
+
+enum { CLAIMS_MAX = 8, CLAIM_SIZE = 32 };
+
+typedef struct parting {
+    qa_client *client;
+    int64_t until_us;
+    struct parting *next;
+} parting;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below; taken before a sender's */
+static parting *all;
+static unsigned vms;
+static char claims[CLAIMS_MAX][CLAIM_SIZE];
+static pid_t claimed_by;
+
+static int64_t now_us(void) {
+    return qa_clock_real.now_us(NULL);
+}
+
+/* Takes out those that are done, or all of them. */
+static parting *take(bool everything) {
+    parting *taken = NULL;
+    int64_t now = now_us();
+    pthread_mutex_lock(&lock);
+    for (parting **at = &all; *at != NULL;) {
+        parting *one = *at;
+        if (everything || one->until_us <= now || qa_client_pending(one->client) == 0) {
+            *at = one->next;
+            one->next = taken;
+            taken = one;
+        } else {
+            at = &one->next;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+/* Each gets what is left of its time; these times run together. */
+static void end_all(parting *list) {
+    while (list != NULL) {
+        parting *next = list->next;
+        int64_t left_us = list->until_us - now_us();
+        (void)qa_client_close(list->client, left_us > 0 ? left_us : 0, NULL, NULL);
+        qa_client_free(list->client);
+        free(list);
+        list = next;
+    }
+}
+
+void qa_lua_parting_sweep(void) {
+    end_all(take(false));
+}
+
+void qa_lua_parting_add(qa_client *client, int64_t timeout_us) {
+    qa_lua_parting_sweep();
+    parting *one = malloc(sizeof *one);
+    if (one == NULL) {
+        (void)qa_client_close(client, timeout_us, NULL, NULL);
+        qa_client_free(client);
+        return;
+    }
+    (void)qa_client_flush_begin(client); /* nothing more comes: do not linger */
+    pthread_mutex_lock(&lock);
+    *one = (parting){client, qa_clock_add(now_us(), timeout_us), all};
+    all = one;
+    pthread_mutex_unlock(&lock);
+}
+
+bool qa_lua_parting_claim(const char *name) {
+    bool first = false;
+    pthread_mutex_lock(&lock);
+    if (claimed_by != getpid()) {
+        memset(claims, 0, sizeof claims);
+        claimed_by = getpid();
+    }
+    for (int i = 0; i < CLAIMS_MAX && strcmp(claims[i], name) != 0; i++) {
+        if (claims[i][0] != '\0')
+            continue;
+        strncpy(claims[i], name, CLAIM_SIZE - 1);
+        first = true;
+        break;
+    }
+    pthread_mutex_unlock(&lock);
+    return first;
+}
+
+/* Lua finalizes last what it made first, so all clients of this VM have come here before. */
+static int end_vm(lua_State *L) {
+    (void)L;
+    pthread_mutex_lock(&lock);
+    bool last = --vms == 0;
+    pthread_mutex_unlock(&lock);
+    end_all(take(last));
+    return 0;
+}
+
+void qa_lua_parting_open(lua_State *L) {
+    static const char key = 0;
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    bool known = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    if (known)
+        return;
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&key);
+    (void)lua_newuserdata(L, 1);
+    if (luaL_newmetatable(L, VM)) {
+        lua_pushcfunction(L, end_vm);
+        lua_setfield(L, -2, "__gc");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    pthread_mutex_lock(&lock);
+    vms++;
+    pthread_mutex_unlock(&lock);
+    lua_setmetatable(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}

@@ -1,0 +1,31 @@
+/* lua_parting.h
+ * Clients that were collected while their Lua goes on: they deliver in the background, nobody waits.
+ * Does not know why a client was collected.
+ * SPDX-License-Identifier: MIT */
+#ifndef QA_LUA_PARTING_H
+#define QA_LUA_PARTING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client.h"
+#include "lua_compat.h"
+
+/* Counts this Lua VM for as long as it lives; once in a VM, before anything that is to be collected
+ * first. When the last VM of the process ends, it waits for the clients that are parting, each for
+ * what is left of its time: a host as nginx's with lua_code_cache off has a VM for each request,
+ * and the end of a request must not end what others use. */
+void qa_lua_parting_open(lua_State *L);
+
+/* Takes a client over: it is closed and freed once it has nothing left to deliver or `timeout_us`
+ * has passed, at a later call of any function here. Never waits for the network. */
+void qa_lua_parting_add(qa_client *client, int64_t timeout_us);
+
+/* Closes and frees those that are done. */
+void qa_lua_parting_sweep(void);
+
+/* True for the first that claims `name` in this process; a child of fork is another process. Up to
+ * 8 names. */
+bool qa_lua_parting_claim(const char *name);
+
+#endif
