@@ -94,13 +94,20 @@ local function compare_report()
   assert(client:close(30))
 end
 
+local function encode_only(_, event)
+  return quickaudience.encode(event)
+end
+
 -- The queue holds all calls of a repetition, so the sender works all along. At full speed this
--- thread, the sender and the sink want a core each, and a call pays when there are fewer.
+-- thread, the sender and the sink want a core each, and a call pays when there are fewer. The
+-- yardstick is encode() at the same pace with nobody else at work: what the machine adds by itself.
 local function time_report(name, burst, period)
   local client = new_client { queue_events = 2 * TIMED_CALLS, queue_bytes = 512 * 1024 * 1024 }
-  local all = { {}, {}, {}, {} }
+  local all, quiet = { {}, {}, {}, {} }, { {}, {}, {}, {} }
   for i = 1, REPETITIONS do
     local refused
+    quiet[1][i], quiet[2][i], quiet[3][i], quiet[4][i] =
+      tools.latency(encode_only, nil, events, TIMED_CALLS, burst, period)
     all[1][i], all[2][i], all[3][i], all[4][i], refused =
       tools.latency(client.report, client, events, TIMED_CALLS, burst, period)
     assert(refused == 0, "report() was refused")
@@ -112,7 +119,8 @@ local function time_report(name, burst, period)
     local time = rows.median(times) * 1e6
     rows.print {
       figure = ("%s: report, µs, %s, %s"):format(label, name, names[i]),
-      ours = ("%.2f µs"):format(time), value = time, target = i == 3 and 20 or nil,
+      ours = ("%.2f µs"):format(time),
+      yardstick = ("%.2f µs"):format(rows.median(quiet[i]) * 1e6), value = time, target = i == 3 and 20 or nil,
     }
   end
 end
