@@ -167,6 +167,10 @@ describe("sandbox.model.identity", function()
     assert.is_true(same(event(), event { workspaceId = cjson.null, entityId = cjson.null,
       extendAttributes = cjson.null }))
     assert.is_true(same(event { extendAttributes = {} }, event()))
+    local pair = event { extendAttributes = { y = "1", z = "2" } }
+    local before = model.identity(pair)
+    model.identity(event { extendAttributes = { a = "1", b = "2", c = "3" } })
+    assert.equal(before, model.identity(pair))
   end)
 end)
 
