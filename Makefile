@@ -34,7 +34,7 @@ endif
 export PKG_CONFIG_PATH := $(PKG_CONFIG_PATH):/usr/local/openresty/luajit/lib/pkgconfig
 
 LUA_PC := $(firstword $(shell for name in $(LUA_NAMES); do \
-	$(PKG_CONFIG) --exists $$name && echo $$name; done))
+	$(PKG_CONFIG) --exists $$name 2>/dev/null && echo $$name; done))
 LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null)
 LUA_LIBS = $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 LUA := $(shell for name in $(LUA_NAMES) \
