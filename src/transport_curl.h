@@ -31,6 +31,9 @@ typedef struct qa_transport_curl_options {
  * After fork() the child must not touch a transport of its parent, not even to free it: both would
  * write to the same connections. It makes its own.
  *
+ * Libcurl before 7.87 ends a request that still resolves its host only when the system's resolver
+ * gave up (10 s with one silent name server): `run`, `cancel_all` and `free` take that long then.
+ *
  * While a run or a cancel works, SIGPIPE is blocked in the calling thread: OpenSSL can raise it. */
 qa_transport *qa_transport_curl_new(const qa_transport_curl_options *options,
                                     qa_transport_done *done, void *context, qa_error *error);

@@ -124,7 +124,6 @@ static CURLcode set_protocol(qa_transfer *t) {
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     SET(CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
-    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     /* "" keeps libcurl from asking the environment. */
     SET(CURLOPT_PROXY, t->settings->proxy);

@@ -145,7 +145,7 @@ static void refuses_other_types(void **state) {
             "response.data: expected true or false, found another string");
     refuses("{\"success\":true,\"traceId\":7}",
             "response.traceId: expected a string, found a number");
-    refuses("{\"success\":true,\"errorDesc\":false}",
+    refuses("{\"success\":true,\"traceId\":\"t\",\"errorCode\":\"E\",\"errorDesc\":false}",
             "response.errorDesc: expected a string, found a boolean");
     refuses("{\"success\":false,\"errorCode\":1.5}",
             "response.errorCode: expected a string, found a number");

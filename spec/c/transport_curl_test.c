@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -222,6 +223,40 @@ static void wakes_up_from_another_thread(void **state) {
     http_server_stop(server);
 }
 
+typedef struct rounds {
+    qa_transport *transport;
+    sem_t next;
+} rounds;
+
+enum { ROUNDS = 200 };
+
+static void *wake_each_round(void *arg) {
+    rounds *self = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(sem_wait(&self->next), 0);
+        self->transport->ops->wakeup(self->transport);
+    }
+    return NULL;
+}
+
+/* Without work there is nothing else that could end the wait. */
+static void wakes_up_whether_waiting_already_or_not(void **state) {
+    (void)state;
+    caller self;
+    pthread_t thread;
+    caller_open(&self, NULL);
+    rounds other = {.transport = self.transport};
+    assert_int_equal(sem_init(&other.next, 0, 0), 0);
+    assert_int_equal(pthread_create(&thread, NULL, wake_each_round, &other), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(sem_post(&other.next), 0);
+        self.transport->ops->run(self.transport, -1);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sem_destroy(&other.next), 0);
+    caller_close(&self);
+}
+
 static void wakes_up_the_next_run_and_no_other(void **state) {
     (void)state;
     caller self;
@@ -302,6 +337,7 @@ static void keeps_its_connection(void **state) {
     assert_true(caller_ask(&self)->connect_us > 0);
     for (int i = 0; i < 4; i++) {
         const qa_answer *answer = caller_ask(&self);
+        assert_string_equal(answer->body, "{}");
         assert_int_equal(answer->connect_us, 0);
         assert_int_equal(answer->dns_us, 0);
         assert_true(answer->total_us > 0);
@@ -424,6 +460,28 @@ static void leaves_the_signal_mask_as_it_was(void **state) {
     http_server_stop(server);
 }
 
+/* libcurl says goodbye on a TLS connection that was reset meanwhile: a write that raises SIGPIPE. */
+static void survives_a_peer_that_resets_tls(void **state) {
+    (void)state;
+    static const http_answer script[] = {
+        {.bytes = OK, .hold = true, .hold_after = sizeof OK - 1, .reset = true}, {.bytes = OK}};
+    caller self;
+    certificate *served = certificate_new("DNS:localhost");
+    http_server *server = http_server_start(script, 2, served);
+    const qa_transport_curl_options options = {
+        .ca_file = served->path, .connections_max = 1, .response_max = 100};
+    caller_open_with(&self, server, &options);
+    caller_aim(&self, "https", "localhost", http_server_port(server));
+    assert_string_equal(caller_ask(&self)->message, "");
+    http_server_release(server, 1);
+    http_server_wait_closed(server, 1);
+    assert_string_equal(caller_ask(&self)->message, "");
+    assert_int_equal(http_server_connections(server), 2);
+    caller_close(&self);
+    http_server_stop(server);
+    certificate_free(served);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_a_ca_file_that_is_none),
@@ -435,6 +493,7 @@ int main(void) {
         cmocka_unit_test(hands_back_tag_and_context),
         cmocka_unit_test(starts_the_next_inside_done),
         cmocka_unit_test(wakes_up_from_another_thread),
+        cmocka_unit_test(wakes_up_whether_waiting_already_or_not),
         cmocka_unit_test(wakes_up_the_next_run_and_no_other),
         cmocka_unit_test(cancels_what_was_sent_and_what_was_not),
         cmocka_unit_test(cancels_only_what_is_under_way),
@@ -445,6 +504,7 @@ int main(void) {
         cmocka_unit_test(sends_again_when_a_kept_connection_is_dead),
         cmocka_unit_test(leaves_no_connection_to_executed_programs),
         cmocka_unit_test(leaves_the_signal_mask_as_it_was),
+        cmocka_unit_test(survives_a_peer_that_resets_tls),
     };
     return cmocka_run_group_tests_name("transport_curl", tests, NULL, NULL);
 }

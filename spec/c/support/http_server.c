@@ -192,7 +192,7 @@ static bool serve_request(connection *c) {
     c->reset = answer->reset;
     if (!write_answer(c, answer))
         return false;
-    if (answer->early) {
+    if (answer->early && !answer->reset) {
         if (!read_until(c, body_length))
             return false;
         c->length = 0;
