@@ -76,6 +76,7 @@ local function start(words, prefix)
     running[self] = nil
     local rest = out:read("*a")
     out:close()
+    if not rest:find("cat 0\n", 1, true) then sh("kill " .. self.pid) end
     self.log = sandbox.read_file(dir .. "/log")
     sh("rm -rf " .. dir)
     return rest
@@ -88,10 +89,20 @@ local function answers(url)
   return status == 0
 end
 
+-- The processes that a process has started: { id, arguments }. From /proc, because a small system
+-- has no ps.
+local function children_of(pid)
+  local list = {}
+  for id in sandbox.read_file("/proc/" .. pid .. "/task/" .. pid .. "/children"):gmatch("%d+") do
+    list[#list + 1] = { id, (output_of("tr '\\0' ' ' </proc/" .. id .. "/cmdline")) }
+  end
+  return list
+end
+
 -- The shell that supervises nginx for this command, and the directory it works in.
 local function supervisor_of(pid)
-  local line = output_of("ps -o pid=,args= --ppid " .. pid)
-  return line:match("^%s*(%d+)"), line:match("(%S+)/supervise%.sh")
+  local child = children_of(pid)[1]
+  return child[1], child[2]:match("(%S+)/supervise%.sh")
 end
 
 local function exists(path)
@@ -267,7 +278,7 @@ describe("the command sandbox", function()
   it("ends on Ctrl-C, which reaches every process at once, and says nothing", function()
     local one = start("--port 0 --print-port", "env --default-signal=INT setsid")
     local _, dir = supervisor_of(one.pid)
-    sh("env kill -INT -- -" .. one.pid)
+    sh("kill -s INT -- -" .. one.pid)
     assert.truthy(one.finish():find("cat 0\n", 1, true), "a process is left")
     assert.is_false(exists(dir))
     assert.equal("", one.log)
@@ -285,8 +296,9 @@ describe("the command sandbox", function()
   it("says so when nginx is killed", function()
     local one = start("--port 0 --print-port")
     local shell, dir = supervisor_of(one.pid)
-    sh("kill -KILL $(ps -o pid=,comm= --ppid " .. shell
-      .. " | awk '$2 == \"nginx\" { print $1 }')")
+    for _, child in ipairs(children_of(shell)) do
+      if child[2]:find("nginx -p ", 1, true) then sh("kill -KILL " .. child[1]) end
+    end
     one.finish()
     assert.truthy(one.log:find("nginx ended with status 137", 1, true), one.log)
     assert.is_false(exists(dir))
@@ -323,7 +335,7 @@ describe("the command sandbox", function()
     file:close()
     local one = start("--port 0 --verbose --credentials " .. dir .. "/credentials.json")
     local shell, work = supervisor_of(one.pid)
-    local seen = output_of("ps axww -o args=") .. output_of("cat /proc/" .. one.pid
+    local seen = output_of("cat /proc/[0-9]*/cmdline 2>&1") .. output_of("cat /proc/" .. one.pid
       .. "/environ /proc/" .. shell .. "/environ | tr '\\0' '\\n'")
     local kept = output_of("cat $(find " .. work .. " -type f)")
     local box = { url = one.url,
