@@ -10,6 +10,7 @@
 #include "event.h"
 #include "lua_client.h"
 #include "lua_event.h"
+#include "lua_spool.h"
 #include "lua_parting.h"
 #include "nearest.h"
 #include "sign.h"
@@ -217,5 +218,6 @@ int luaopen_quickaudience_core(lua_State *L) {
     push_encoder(L);
     qa_lua_setfuncs(L, functions, 1);
     qa_lua_open_client(L);
+    qa_lua_open_spool(L);
     return 1;
 }

@@ -242,6 +242,12 @@ qa_status qa_spool_rows_mark(qa_spool_file *file, uint64_t id, bool *found, qa_e
     return status;
 }
 
+qa_status qa_spool_rows_drop(qa_spool_file *file, uint64_t id, bool *found, qa_error *error) {
+    qa_status status = run_with_id(file, QA_SQL_LETTER_DELETE, id, error);
+    *found = status == QA_OK && sqlite3_changes(file->db) > 0;
+    return status;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 qa_status qa_spool_rows_count(qa_spool_file *file, qa_spool_counts *out, qa_error *error) {

@@ -39,8 +39,10 @@ qa_status qa_spool_rows_read(qa_spool_file *file, uint64_t after, size_t max_row
 qa_status qa_spool_rows_letters(qa_spool_file *file, uint64_t after, size_t max, bool retry_only,
                                 qa_spool_visit_letter *visit, void *context, qa_error *error);
 
-/* Marks a letter to be sent again by the file's owner; *found tells whether it is there. */
+/* Marks a letter to be sent again by the file's owner, or deletes it; *found tells whether it was
+ * there. */
 qa_status qa_spool_rows_mark(qa_spool_file *file, uint64_t id, bool *found, qa_error *error);
+qa_status qa_spool_rows_drop(qa_spool_file *file, uint64_t id, bool *found, qa_error *error);
 
 /* Shows in either direction the rows above `after` that are whole, until the file can't be read
  * any further; for a damaged file. How many rows were shown that are not whole: *skipped. */
