@@ -61,10 +61,10 @@ end
 -- a FIFO whose end says that no process holds it any more. A minute is the longest it may take.
 local running = {}
 
-local function start(words, prefix)
+local function start(words, prefix, lua)
   local dir, fifo = sandbox.scratch()
   sh("chmod 755 " .. dir .. "; chmod 666 " .. fifo)
-  local script = "echo $$; exec " .. sandbox.command() .. " sandbox " .. words
+  local script = "echo $$; exec " .. sandbox.command(lua) .. " sandbox " .. words
   sh((prefix or "") .. " sh -c " .. quote(script) .. " >" .. fifo .. " 2>" .. dir
     .. "/log </dev/null &")
   local out = assert(io.popen(CLEAN .. "timeout 60 cat " .. fifo .. "; echo \"cat $?\"", "r"))
@@ -354,10 +354,14 @@ describe("the command sandbox", function()
 
   it("runs as a user who is not root", function()
     if whoami():match("^%d+") ~= "0" then return end -- then every other test showed it
-    local one = start("--port 0 --print-port", "setpriv --reuid=65534 --regid=65534 --clear-groups")
+    local dir = sandbox.scratch() -- the tree may lie where only root can read
+    sh("cp -r lua " .. dir .. " && chmod -R a+rX " .. dir)
+    local one = start("--port 0 --print-port",
+      "setpriv --reuid=65534 --regid=65534 --clear-groups", dir .. "/lua")
     local working = one.url and answers(one.url)
     sh("kill " .. one.pid)
     one.finish()
+    sh("rm -rf " .. dir)
     assert.is_true(working, one.log)
   end)
 end)

@@ -36,11 +36,13 @@ function M.lua()
   return "lua" .. _VERSION:match("%d+%.%d+")
 end
 
---- The shell words that run the command of this tree with the interpreter of this spec.
-function M.command()
+--- The shell words that run the command of this tree, or of a copy of its folder `lua`, with the
+--- interpreter of this spec.
+function M.command(lua)
+  lua = lua or ROOT .. "lua"
   local paths = string.format("package.path=%q..package.path",
-    ROOT .. "lua/?.lua;" .. ROOT .. "lua/?/init.lua;")
-  local command = ROOT .. "lua/quickaudience/bin/quickaudience"
+    lua .. "/?.lua;" .. lua .. "/?/init.lua;")
+  local command = lua .. "/quickaudience/bin/quickaudience"
   return table.concat({ M.lua(), "-e", quote(paths), quote(command) }, " ")
 end
 
