@@ -47,10 +47,10 @@ typedef struct transport_curl {
 
 /* ---- SIGPIPE ---- */
 
-/* Under older libcurl (seen with 7.81) OpenSSL writes with write(2), so a peer that went away raises
- * SIGPIPE, and with CURLOPT_NOSIGNAL (which threads need) libcurl leaves it to us. The host's
- * handlers stay untouched: the signal is blocked in this thread, and taken back if it was raised
- * meanwhile. */
+/* Under older libcurl (seen with 7.81) OpenSSL writes with write(2), so a peer that went away
+ * raises SIGPIPE, and with CURLOPT_NOSIGNAL (which threads need) libcurl leaves it to us. The
+ * host's handlers stay untouched: the signal is blocked in this thread, and taken back if it was
+ * raised meanwhile. */
 typedef struct pipe_guard {
     sigset_t old;
     bool active; /* SIGPIPE was not blocked before */

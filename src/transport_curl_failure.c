@@ -53,6 +53,14 @@ static qa_status classify(const qa_transfer *t, CURLcode code, const qa_answer *
 
 /* ---- the parts of the words ---- */
 
+/* Words go into logs and get cut, so they are ASCII without control characters. */
+static void make_plain(char *text) {
+    for (char *c = text; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    }
+}
+
 /* Host and port out of `url`; "?" for what it does not tell. */
 static void take_apart(const char *url, char host[HOST_MAX], char origin[ORIGIN_MAX]) {
     CURLU *parts = curl_url();
@@ -65,6 +73,7 @@ static void take_apart(const char *url, char host[HOST_MAX], char origin[ORIGIN_
         (void)curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
     }
     snprintf(host, HOST_MAX, "%s", name != NULL ? name : "?");
+    make_plain(host);
     snprintf(origin, ORIGIN_MAX, "%s:%.6s", host, port != NULL ? port : "?");
     curl_free(name);
     curl_free(port);
@@ -103,10 +112,7 @@ static void find_reason(const qa_transfer *t, CURLcode code, char reason[REASON_
     if (code == CURLE_SSL_CONNECT_ERROR && is_handshake_cut_off(text))
         text = "connection lost in the TLS handshake";
     snprintf(reason, REASON_MAX, "%.*s", REASON_MAX - 1, text);
-    for (char *c = reason; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7F)
-            *c = ' ';
-    }
+    make_plain(reason);
     size_t length = strlen(reason);
     while (length > 0 && (reason[length - 1] == ' ' || reason[length - 1] == '.'))
         reason[--length] = '\0';

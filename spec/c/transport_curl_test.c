@@ -460,7 +460,7 @@ static void leaves_the_signal_mask_as_it_was(void **state) {
     http_server_stop(server);
 }
 
-/* libcurl says goodbye on a TLS connection that was reset meanwhile: a write that raises SIGPIPE. */
+/* libcurl says goodbye on a TLS connection that was reset meanwhile, which can raise SIGPIPE. */
 static void survives_a_peer_that_resets_tls(void **state) {
     (void)state;
     static const http_answer script[] = {
