@@ -6,8 +6,8 @@ local M = {}
 
 -- Seconds. A state that lasts is said again, so that it is found in a rotated log.
 local REMIND = 60
--- Causes that are the user's own wish, and so no failure.
-local WISHED = { filtered = true, sampled = true }
+-- What a hook leaves out as it was told to, and visitors whom nobody knows.
+local WISHED = { filtered = true, sampled = true, no_customer = true }
 
 -- What `now` is more than what was seen under `key`.
 local function growth(site, key, now)
