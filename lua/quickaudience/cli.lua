@@ -18,7 +18,7 @@ M.OK, M.FAILED, M.USAGE = 0, 1, 2
 --   summary             one line for the overview
 --   configure(command)  adds options and arguments to the argparse command
 --   run(args, context)  returns one of the exit codes
-M.commands = { "sandbox" }
+M.commands = { "sandbox", "spool" }
 
 local EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong command line."
 
