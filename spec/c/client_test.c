@@ -394,6 +394,7 @@ static void *sampler(void *argument) {
         if (!qa_ledger_balanced(&stats.counts) || stats.counts.accepted < before)
             abort();
         before = stats.counts.accepted;
+        sched_yield();
     }
     return NULL;
 }
