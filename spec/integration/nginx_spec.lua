@@ -102,7 +102,7 @@ describe("in nginx", function()
       elseif call == "flush" then client:report(event); ok, message = client:flush(5)
       elseif call == "collect" then
         local quickaudience, config = require "quickaudience", ]] .. nginx.config(sandbox) .. [[
-        config.workspace_id = "other"
+        config.linger = 0.1 -- another configuration: another sender
         local other = quickaudience.new(config)
         other:report(event)
         other = nil
@@ -136,21 +136,24 @@ describe("in nginx", function()
       ngx.log(ngx.NOTICE, "FLUSH ", tostring(ok), " ", code, " ", message) } }]] }
     site:get("/")
     assert.truthy(site:wait_log("FLUSH"))
-    assert.equal(1, site:count_log("SEND nil CONFIG send: cannot wait in nginx's log phase; use report()"))
-    assert.equal(1, site:count_log("FLUSH nil CONFIG flush: cannot wait in nginx's log phase; use a timer"))
+    assert.equal(1, site:count_log("SEND nil CONFIG send: cannot wait in nginx's log phase; "
+      .. "use report()"))
+    assert.equal(1, site:count_log("FLUSH nil CONFIG flush: cannot wait in nginx's log phase; "
+      .. "use a timer"))
   end)
 
   it("says once, at the start, what is wrong with the setup, and serves", function()
     start { workers = 2, shared = "lua_shared_dict quickaudiance 1m;",
       http = "init_by_lua_block { local qa = require 'quickaudience.nginx' "
-        .. setup_text("intervall = 2") .. " " .. setup_text("name = 'second', batch_evnts = 1") .. " "
-        .. setup_text("name = 'third'") .. " view = qa.hook { client = 'third', event_code = 'e', "
+        .. setup_text("intervall = 2") .. " " .. setup_text("name = 'second', batch_evnts = 1")
+        .. " " .. setup_text("name = 'third'") .. " view = qa.hook { client = 'third', event_code = 'e', "
         .. "customer_id = '$arg_u', atributes = {} } }\n"
         .. "init_worker_by_lua_block { " .. setup_text("intervall = 2") .. " }",
       server = "location / { return 200; log_by_lua_block { view() "
         .. "require('quickaudience.nginx').report { customer_id = 'u', event_code = 'e' } } }" }
     for _ = 1, 5 do assert.equal(200, (site:get("/?u=1"))) end
-    assert.equal(1, site:count_log("setup: config.intervall: unknown key; did you mean 'interval'?"))
+    assert.equal(1, site:count_log("setup: config.intervall: unknown key; did you mean "
+      .. "'interval'?"))
     assert.equal(1, site:count_log("setup: config.batch_evnts: unknown key; did you mean "
       .. "'batch_events'?; no events are reported until this is mended and nginx reloaded"))
     assert.equal(1, site:count_log("there is no lua_shared_dict 'quickaudience', did you mean "
@@ -307,7 +310,7 @@ describe("in nginx", function()
     assert_arrived(10)
   end)
 
-  it("has no live thread after lua_close: workers end well, many times, while it is busy", function()
+  it("has no live thread after lua_close: busy workers end well, many times", function()
     start_hooked { workers = 2 }
     for round = 1, 10 do
       sandbox:faults { { delay = 0.2, times = 2 } }
