@@ -61,7 +61,12 @@ static qa_batch *find_waiting(const qa_sender *sender, bool probe, int64_t now_u
     return found;
 }
 
-static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us, int64_t *at) {
+/* What couldn't be started stays where it is; next_flight sees to it that it is tried again. */
+static void pause_for_memory(qa_sender *sender, int64_t now_us) {
+    sender->memory_us = qa_clock_add(now_us, MEMORY_PAUSE_US);
+}
+
+static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us) {
     const qa_client_config *config = sender->config;
     uint64_t bytes = config->batch_bytes;
     if (sender->limit_bytes < bytes)
@@ -69,10 +74,8 @@ static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us, int64_t *at) {
     bool no_memory;
     qa_batch *batch = qa_batch_take(&sender->queue, config->batch_events, bytes,
                                     config->delivery_deadline_us, &no_memory);
-    if (no_memory) {
-        sender->memory_us = qa_clock_add(now_us, MEMORY_PAUSE_US);
-        *at = qa_clock_earlier(*at, sender->memory_us);
-    }
+    if (no_memory)
+        pause_for_memory(sender, now_us);
     return batch;
 }
 
@@ -104,7 +107,7 @@ static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
     bool probe = sender->gate.state != QA_STATE_RUNNING;
     qa_batch *waiting = find_waiting(sender, probe, now_us, at), *batch = NULL;
     if (is_fresh_first(sender, waiting))
-        batch = pick_fresh(sender, now_us, at);
+        batch = pick_fresh(sender, now_us);
     if (batch == NULL && waiting != NULL) {
         batch = waiting;
         qa_batch_list_remove(&sender->waiting, batch);
@@ -116,10 +119,13 @@ static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
 
 /* ---- flights ---- */
 
-static qa_flight *new_flight(qa_sender *sender, qa_flight_kind kind, size_t pieces) {
+static qa_flight *new_flight(qa_sender *sender, qa_flight_kind kind, size_t pieces,
+                             int64_t now_us) {
     qa_flight *flight = calloc(1, sizeof *flight + pieces * sizeof flight->pieces[0]);
-    if (flight == NULL)
+    if (flight == NULL) {
+        pause_for_memory(sender, now_us);
         return NULL;
+    }
     flight->kind = kind;
     flight->piece_count = pieces;
     flight->seq = sender->flights + 1;
@@ -143,12 +149,12 @@ static qa_ticket *pop_ticket(qa_sender *sender) {
     return ticket;
 }
 
-static qa_flight *start_ticket(qa_sender *sender) {
+static qa_flight *start_ticket(qa_sender *sender, int64_t now_us) {
     while (sender->first_ticket != NULL && qa_ticket_abandoned(sender->first_ticket))
         qa_ticket_finish(pop_ticket(sender), &(qa_send_result){.status = QA_CLOSED});
     if (sender->first_ticket == NULL)
         return NULL;
-    qa_flight *flight = new_flight(sender, QA_FLIGHT_TICKET, 3);
+    qa_flight *flight = new_flight(sender, QA_FLIGHT_TICKET, 3, now_us);
     if (flight == NULL)
         return NULL;
     flight->ticket = pop_ticket(sender);
@@ -159,8 +165,8 @@ static qa_flight *start_ticket(qa_sender *sender) {
     return flight;
 }
 
-static qa_flight *start_check(qa_sender *sender) {
-    qa_flight *flight = new_flight(sender, QA_FLIGHT_CHECK, 3);
+static qa_flight *start_check(qa_sender *sender, int64_t now_us) {
+    qa_flight *flight = new_flight(sender, QA_FLIGHT_CHECK, 3, now_us);
     if (flight == NULL)
         return NULL;
     set_list(flight, "", 0);
@@ -181,7 +187,7 @@ static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us)
 }
 
 static qa_flight *start_batch(qa_sender *sender, qa_batch *batch, int64_t now_us) {
-    qa_flight *flight = new_flight(sender, QA_FLIGHT_BATCH, qa_batch_piece_count(batch));
+    qa_flight *flight = new_flight(sender, QA_FLIGHT_BATCH, qa_batch_piece_count(batch), now_us);
     if (flight == NULL) {
         qa_batch_list_front(&sender->waiting, batch);
         return NULL;
@@ -196,14 +202,14 @@ static qa_flight *start_batch(qa_sender *sender, qa_batch *batch, int64_t now_us
 
 static qa_flight *start_one(qa_sender *sender, int64_t now_us, int64_t *at) {
     if (sender->first_ticket != NULL) {
-        qa_flight *flight = start_ticket(sender);
+        qa_flight *flight = start_ticket(sender, now_us);
         if (flight != NULL || sender->first_ticket != NULL)
             return flight;
     }
     if (!qa_gate_ready(&sender->gate, now_us, at))
         return NULL;
     if (qa_sender_wants_check(sender))
-        return start_check(sender);
+        return start_check(sender, now_us);
     qa_batch *batch = pick(sender, now_us, at);
     if (batch != NULL)
         return start_batch(sender, batch, now_us);
@@ -230,14 +236,10 @@ static qa_flight *next_flight(qa_sender *sender, int64_t now_us, int64_t *at) {
         return NULL;
     }
     qa_flight *flight = start_one(sender, now_us, at);
-    if (flight == NULL) {
-        bool starving = !sender->hungry && sender->first_ticket != NULL;
-        if (starving) { /* a flight couldn't be allocated */
-            sender->memory_us = qa_clock_add(now_us, MEMORY_PAUSE_US);
-            *at = qa_clock_earlier(*at, sender->memory_us);
-        }
+    if (sender->memory_us > now_us)
+        *at = qa_clock_earlier(*at, sender->memory_us);
+    if (flight == NULL)
         return NULL;
-    }
     flight->started_us = now_us;
     flight->started_wall_ms = sender->clock.wall_ms(sender->clock.state);
     sender->flights = flight->seq;

@@ -8,13 +8,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Tests that let allocations fail mean the library's. */
+static void *must(size_t size) {
+    void *memory = NULL;
+    for (int i = 0; i < 1000 && memory == NULL; i++)
+        memory = malloc(size);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static char *copy(const char *text) {
+    size_t size = strlen(text) + 1;
+    return memcpy(must(size), text, size);
+}
+
+static void grow(fake_transport *fake) {
+    size_t capacity = fake->capacity > 0 ? fake->capacity * 2 : 64;
+    fake_request *requests = must(capacity * sizeof *requests);
+    if (fake->count > 0)
+        memcpy(requests, fake->requests, fake->count * sizeof *requests);
+    free(fake->requests);
+    fake->requests = requests;
+    fake->capacity = capacity;
+}
+
 static char *join(const qa_request *request, size_t *length) {
     size_t total = 0;
     for (size_t i = 0; i < request->piece_count; i++)
         total += request->pieces[i].length;
-    char *text = malloc(total + 1), *at = text;
-    if (text == NULL)
-        abort();
+    char *text = must(total + 1), *at = text;
     for (size_t i = 0; i < request->piece_count; i++) {
         memcpy(at, request->pieces[i].data, request->pieces[i].length);
         at += request->pieces[i].length;
@@ -28,16 +51,12 @@ static qa_status start(qa_transport *transport, const qa_request *request, qa_er
     fake_transport *fake = (fake_transport *)transport;
     if (fake->refuse)
         return qa_error_set(error, QA_NETWORK, "fake: refused");
-    if (fake->count == fake->capacity) {
-        fake->capacity = fake->capacity > 0 ? fake->capacity * 2 : 64;
-        fake->requests = realloc(fake->requests, fake->capacity * sizeof fake->requests[0]);
-        if (fake->requests == NULL)
-            abort();
-    }
+    if (fake->count == fake->capacity)
+        grow(fake);
     fake_request *kept = &fake->requests[fake->count++];
     *kept = (fake_request){.tag = request->tag,
-                           .url = strdup(request->url),
-                           .access_id = strdup(request->access_id),
+                           .url = copy(request->url),
+                           .access_id = copy(request->access_id),
                            .timeout_ms = request->timeout_ms,
                            .connect_timeout_ms = request->connect_timeout_ms,
                            .open = true};
