@@ -53,7 +53,7 @@ static void leave_file(spool_world *world, size_t count, char *path, size_t size
     assert_int_equal(world_files(world, ".db", path, size), 1);
 }
 
-/* ---- writes that fail -------------------------------------------------------------------------- */
+/* ---- writes that fail ------------------------------------------------------------------------ */
 
 /* Every write, sync and truncation of a commit fails once, and once more of the attempt to write
  * the log back: what was committed stays, and the same call succeeds when the fault is gone. */
@@ -138,7 +138,7 @@ static void test_a_read_only_disk_says_so(void **state) {
     assert_int_equal(world_files(world, "", NULL, 0), 0);
 }
 
-/* ---- kills ------------------------------------------------------------------------------------- */
+/* ---- kills ----------------------------------------------------------------------------------- */
 
 /* Runs `work` in a child whose n-th write or sync kills it in the middle; false: it survived. */
 static bool kill_at(spool_world *world, int n, void (*work)(spool_world *world, int n)) {
@@ -241,7 +241,7 @@ static void test_a_kill_inside_adoption_loses_nothing(void **state) {
     }
 }
 
-/* ---- files that go away ------------------------------------------------------------------------ */
+/* ---- files that go away ---------------------------------------------------------------------- */
 
 static void move_on_after_loss_of(spool_world *world, const char *const *endings, size_t count) {
     char path[256];
@@ -316,7 +316,7 @@ static void test_a_deleted_file_on_a_full_disk_waits(void **state) {
     spool->engine->close(spool);
 }
 
-/* ---- files that are spoilt --------------------------------------------------------------------- */
+/* ---- files that are spoilt ------------------------------------------------------------------- */
 
 static bool look_on(void *context, const qa_spool_row *row) {
     (void)row;
@@ -446,7 +446,7 @@ static void test_an_empty_file_is_nothing(void **state) {
     assert_int_equal(world_files(world, "", NULL, 0), 0);
 }
 
-/* ---- room -------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 static uint64_t bytes_in(const spool_world *world) {
     char path[256];

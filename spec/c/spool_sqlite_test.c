@@ -43,7 +43,7 @@ static void in_killed_child(spool_world *world, void (*work)(spool_world *world)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void test_rows_come_back_whole_and_in_order(void **state) {
     qa_spool *spool = world_spool(*state);
@@ -164,7 +164,7 @@ static void test_operations_are_done_together(void **state) {
     close_all(spool);
 }
 
-/* ---- dead letters ------------------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 typedef struct letters {
     uint64_t ids[16];
@@ -229,7 +229,7 @@ static void test_letters_are_kept_oldest_first(void **state) {
     close_all(spool);
 }
 
-/* ---- the directory ----------------------------------------------------------------------------- */
+/* ---- the directory --------------------------------------------------------------------------- */
 
 static void test_files_are_the_owners_alone(void **state) {
     spool_world *world = *state;
@@ -288,7 +288,7 @@ static void test_what_cannot_be_opened_says_why(void **state) {
     assert_non_null(strstr(error.message, "not a directory"));
 }
 
-/* ---- adopting ---------------------------------------------------------------------------------- */
+/* ---- adopting -------------------------------------------------------------------------------- */
 
 static void put_three(spool_world *world) {
     qa_spool *spool = world_spool(world);
@@ -445,7 +445,7 @@ static void test_two_adopters_never_take_the_same(void **state) {
     assert_int_equal(world_files(world, ".db", NULL, 0), 0);
 }
 
-/* ---- fork -------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static void test_a_child_neither_owns_nor_adopts_its_parents(void **state) {
     spool_world *world = *state;

@@ -30,7 +30,7 @@ qa_spool *world_spool(spool_world *world);
 qa_spool *world_adopt(spool_world *world); /* NULL: there is none */
 void world_put(qa_spool *spool, uint64_t id, size_t length);
 
-/* A row of events {"n":…}, numbered from id * 1000, of about `length` bytes; in a static buffer. */
+/* A row of events {"n":…} numbered from id * 1000, of about `length` bytes, which are static. */
 qa_spool_row world_row(uint64_t id, size_t length);
 
 /* One operation; what it returned, with the message kept in `message`. */
