@@ -146,7 +146,8 @@ describe("in nginx", function()
     start { workers = 2, shared = "lua_shared_dict quickaudiance 1m;",
       http = "init_by_lua_block { local qa = require 'quickaudience.nginx' "
         .. setup_text("intervall = 2") .. " " .. setup_text("name = 'second', batch_evnts = 1")
-        .. " " .. setup_text("name = 'third'") .. " view = qa.hook { client = 'third', event_code = 'e', "
+        .. " " .. setup_text("name = 'third'") .. " view = qa.hook { client = 'third', "
+        .. "event_code = 'e', "
         .. "customer_id = '$arg_u', atributes = {} } }\n"
         .. "init_worker_by_lua_block { " .. setup_text("intervall = 2") .. " }",
       server = "location / { return 200; log_by_lua_block { view() "
@@ -277,7 +278,7 @@ describe("in nginx", function()
     it("delivers what was accepted when nginx ends on " .. name, function()
       start_hooked { workers = 2, main = "user root; worker_shutdown_timeout 5s;" }
       sandbox:faults { { delay = 0.4, times = 2 } }
-      local load = load_site.start(site, { from = 1, count = 20000 })
+      local load = load_site.start(site, { from = 1, count = 8000 })
       assert.truthy(wait_for(5, function() return sandbox:all().events.distinct > 100 end))
       assert.truthy(site:finish(name, 8))
       local _, ids = load:finish()

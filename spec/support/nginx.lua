@@ -150,7 +150,8 @@ function Site:is_running()
 end
 
 function Site:serves()
-  return self:get("/health", nil, 1) == 200
+  local status = self:get("/health", nil, 1)
+  return status == 200 or status == 204
 end
 
 --- Reloads, and waits until other workers serve.
@@ -235,6 +236,36 @@ function M.start(options)
   site.url = "http://127.0.0.1:" .. site.port
   for name, text in pairs(options.files or {}) do site:write(name, text) end
   site:configure(options)
+  local ok, message = pcall(site.start, site)
+  if not ok then
+    site:stop()
+    error(message, 2)
+  end
+  return site
+end
+
+--- Runs an example's nginx.conf as it stands, but for its port and for where the library is.
+---@param folder string
+---@param environment table<string, string> of QUICKAUDIENCE_…
+function M.start_example(folder, environment)
+  local site = setmetatable({ daemon = true, worker_count = 2 }, Site)
+  site.found = assert(launcher.find())
+  site.dir = shell.folder()
+  shell.check(string.format("chmod 755 %s && cp %s/* %s", site.dir, folder, site.dir))
+  site.port = free_port()
+  site.url = "http://127.0.0.1:" .. site.port
+  local load = {}
+  for _, path in ipairs(site.found.modules) do load[#load + 1] = "load_module " .. path .. ";\n" end
+  site:write("modules.conf", table.concat(load) .. "user root;\n")
+  local text = site:file("nginx.conf"):gsub("127%.0%.0%.1:8080", "127.0.0.1:" .. site.port)
+    :gsub('lua_package_path "', 'lua_package_cpath "' .. core_path() .. ';;"; %0' .. ROOT
+      .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;")
+  site:write("nginx.conf", text)
+  local words = {}
+  for name, value in pairs(environment) do
+    words[#words + 1] = "QUICKAUDIENCE_" .. name .. "=" .. shell.quote(value)
+  end
+  site.wrapper = "env " .. table.concat(words, " ")
   local ok, message = pcall(site.start, site)
   if not ok then
     site:stop()
