@@ -8,4 +8,5 @@ files["spec"] = { std = "+busted" }
 files["lua/quickaudience/sandbox"] = { std = "+ngx_lua" }
 files["lua/quickaudience/nginx"] = { std = "+ngx_lua" }
 files["lua/quickaudience/nginx.lua"] = { std = "+ngx_lua" }
+files["bench/peer.lua"] = { std = "+ngx_lua" }
 files["examples"] = { std = "+ngx_lua" }

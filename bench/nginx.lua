@@ -13,7 +13,7 @@ local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 3
 
 local RPS_TARGET, P99_TARGET = 0.75, 1.25
 local KINDS = { "empty", "hook", "peer", "log" }
-local NAMES = { peer = "cjson + timer + cosocket", log = "access_log line" }
+local NAMES = { hook = "hook", peer = "cjson + timer + cosocket", log = "access_log line" }
 local PLACES = { { "lean", "return 200" }, { "proxy", "proxy_pass" } }
 
 local function output_of(command)
@@ -48,59 +48,88 @@ local function start()
   error("bench: nginx did not start: " .. read(folder .. "/start.log"))
 end
 
+local function worker()
+  return output_of("ps -o pid= --ppid $(cat " .. folder .. "/site.pid)"):match("%d+")
+end
+
+-- CPU seconds of the worker's event loop and of all its threads.
+local function cpu(pid)
+  local function of(path)
+    local user, system = read(path):match("%) " .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+    return (user + system) / 100 -- the kernel's USER_HZ, the same everywhere
+  end
+  return of("/proc/" .. pid .. "/task/" .. pid .. "/stat"), of("/proc/" .. pid .. "/stat")
+end
+
 local UNITS = { us = 1e-6, ms = 1e-3, s = 1 }
 
--- Requests per second and the 99th percentile of the latency, in seconds.
-local function measure(url)
+-- Of one run: requests per second, the 99th percentile of the latency (seconds), and the CPU time
+-- of a request (seconds), in the event loop and in the whole worker.
+local function measure(pid, url)
+  local loop, all = cpu(pid)
   local text = output_of(string.format("wrk -t1 -c16 -d%ds --latency '%s?u=u-42' 2>&1", seconds,
     url))
   local rps = tonumber(text:match("Requests/sec:%s+([%d.]+)"))
   local value, unit = text:match("99%%%s+([%d.]+)(%a+)")
   if not rps or text:find("Non-2xx", 1, true) then error("bench: wrk said: " .. text) end
-  return rps, tonumber(value) * UNITS[unit]
+  local requests = tonumber(text:match("(%d+) requests in"))
+  local loop_after, all_after = cpu(pid)
+  return { rps = rps, p99 = tonumber(value) * UNITS[unit], loop = (loop_after - loop) / requests,
+    all = (all_after - all) / requests }
 end
 
+local FIGURES = { "rps", "p99", "loop", "all" }
+
 -- Rounds go through all kinds in turn, so that a slow moment of the machine meets each alike.
-local function measure_place(base, place)
-  local found = {}
-  for _, kind in ipairs(KINDS) do found[kind] = { rps = {}, p99 = {} } end
+local function measure_place(base, pid, place)
+  local runs, medians = {}, {}
   for _ = 1, rounds do
     for _, kind in ipairs(KINDS) do
-      local rps, p99 = measure(base .. "/" .. place .. "/" .. kind)
-      table.insert(found[kind].rps, rps)
-      table.insert(found[kind].p99, p99)
+      runs[kind] = runs[kind] or {}
+      table.insert(runs[kind], measure(pid, base .. "/" .. place .. "/" .. kind))
     end
   end
-  local medians = {}
-  for kind, lists in pairs(found) do
-    medians[kind] = { rps = rows.median(lists.rps), p99 = rows.median(lists.p99) }
+  for kind, list in pairs(runs) do
+    medians[kind] = {}
+    for _, figure in ipairs(FIGURES) do
+      local values = {}
+      for i, run in ipairs(list) do values[i] = run[figure] end
+      medians[kind][figure] = rows.median(values)
+    end
   end
   return medians
 end
 
-local function print_place(title, found)
-  local empty = found.empty
-  for _, kind in ipairs { "hook", "peer", "log" } do
-    local one, ours = found[kind], kind == "hook"
-    local name = "nginx, " .. title .. (ours and ": hook" or ": " .. NAMES[kind])
-    rows.print { figure = name .. ", requests/s", ours = ("%.0f"):format(one.rps),
-      yardstick = ("%.0f"):format(empty.rps), value = one.rps / empty.rps,
-      target = ours and RPS_TARGET or nil, over = true }
-    rows.print { figure = name .. ", p99", ours = ("%.2f ms"):format(one.p99 * 1e3),
-      yardstick = ("%.2f ms"):format(empty.p99 * 1e3), value = one.p99 / empty.p99,
-      target = ours and P99_TARGET or nil }
-    rows.print { figure = name .. ", cost of a request", yardstick = "-",
-      ours = ("%.1f µs"):format((1 / one.rps - 1 / empty.rps) * 1e6), value = 0 }
-  end
+local function micros(seconds_)
+  return ("%.1f µs"):format(seconds_ * 1e6)
+end
+
+local function print_kind(name, one, empty, ours)
+  rows.print { figure = name .. ", requests/s", ours = ("%.0f"):format(one.rps),
+    yardstick = ("%.0f"):format(empty.rps), value = one.rps / empty.rps,
+    target = ours and RPS_TARGET or nil, over = true }
+  rows.print { figure = name .. ", p99", ours = ("%.2f ms"):format(one.p99 * 1e3),
+    yardstick = ("%.2f ms"):format(empty.p99 * 1e3), value = one.p99 / empty.p99,
+    target = ours and P99_TARGET or nil }
+  rows.print { figure = name .. ", CPU of the event loop", ours = micros(one.loop),
+    yardstick = micros(empty.loop), value = one.loop / empty.loop }
+  rows.print { figure = name .. ", CPU of the worker", ours = micros(one.all),
+    yardstick = micros(empty.all), value = one.all / empty.all }
 end
 
 local base = start()
 local ok, message = pcall(function()
-  for _, place in ipairs(PLACES) do print_place(place[2], measure_place(base, place[1])) end
+  local pid = worker()
+  for _, place in ipairs(PLACES) do
+    local found = measure_place(base, pid, place[1])
+    for _, kind in ipairs { "hook", "peer", "log" } do
+      print_kind("nginx, " .. place[2] .. ": " .. NAMES[kind], found[kind], found.empty,
+        kind == "hook")
+    end
+  end
 end)
 output_of("kill -TERM $(cat " .. folder .. "/site.pid)")
-local log = read(folder .. "/site.log")
-if log:find("refused with", 1, true) then
+if read(folder .. "/site.log"):find("refused with", 1, true) then
   io.stderr:write("bench: events were refused: the sink was too slow\n")
 end
 assert(ok, message)

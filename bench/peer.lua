@@ -32,10 +32,9 @@ function M.new(sink)
     pending = false
     while count > 0 do
       local batch, size = waiting, math.min(count, BATCH)
+      waiting = {}
       if count > BATCH then
-        waiting = { unpack(batch, BATCH + 1, count) }
-      else
-        waiting = {}
+        for i = BATCH + 1, count do waiting[i - BATCH] = batch[i] end
       end
       count = count - size
       post(host, port, "[" .. table.concat(batch, ",", 1, size) .. "]")
