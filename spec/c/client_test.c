@@ -265,6 +265,16 @@ static void a_close_in_vain_tells_and_reports_what_is_left(void **state) {
     http_server_release(b->server, 100);
 }
 
+static void a_close_does_not_linger(void **state) {
+    bench *b = *state;
+    b->config.linger_us = 600 * SECOND;
+    qa_client *client = open_client(b);
+    report(client, "{}");
+    assert_int_equal(qa_client_close(client, 20 * SECOND, NULL, NULL), QA_OK);
+    assert_int_equal(stats_of(client).counts.delivered, 1);
+    qa_client_free(client);
+}
+
 static void a_descriptor_wakes_the_host(void **state) {
     qa_client *client = open_client(*state);
     qa_error error;
@@ -571,6 +581,7 @@ int main(void) {
         GOOD(a_direct_send_waits_for_its_answer),
         GOOD(a_closed_client_says_so),
         HELD(a_close_in_vain_tells_and_reports_what_is_left),
+        GOOD(a_close_does_not_linger),
         GOOD(a_descriptor_wakes_the_host),
         GOOD(equal_configurations_share_a_sender),
         GOOD(new_credentials_make_another_key),

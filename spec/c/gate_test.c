@@ -146,6 +146,8 @@ static void a_reset_opens_it_and_forgets_who_was_under_way(void **state) {
     go_wrong(qa_gate_enter(&gate, false), 1, -1);
     qa_gate_succeed(&gate, probe);
     assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
+    qa_gate_pause(&gate, probe, 2, QA_AUTH, "no");
+    assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
 }
 
 static void who_goes_in_regardless_is_no_probe_but_may_open_it(void **state) {

@@ -339,6 +339,53 @@ static void held_events_expire_like_others(void **state) {
     assert_int_equal(world_stats(w).counts.dead, 0);
 }
 
+static void one_held_event_that_expires_does_not_hold_up_the_other(void **state) {
+    world *w = *state;
+    w->config.max_in_flight = 1;
+    world_start(w);
+    world_report(w, 1);
+    qa_sender_flush_begin(w->sender);
+    world_advance(w, SECOND);
+    world_report(w, 1);
+    world_flush(w); /* two chunks of different age in one batch */
+    assert_string_equal(w->transport.requests[0].body, "[{\"n\":0},\n{\"n\":1}]");
+    world_answer_all(w, world_http(400, NULL));
+    for (int half = 0; half < 2; half++) {
+        world_step(w);
+        world_answer_all(w, world_http(400, NULL));
+    }
+    world_advance(w, w->config.delivery_deadline_us - SECOND);
+    world_step(w);
+    assert_int_equal(world_stats(w).counts.dropped[QA_DROP_DEADLINE], 1);
+    assert_string_equal(w->transport.requests[3].body, "[]");
+    world_answer_all(w, world_ok());
+    assert_int_equal(world_stats(w).counts.dead, 1);
+}
+
+static void new_credentials_start_without_evidence(void **state) {
+    world *w = *state;
+    world_start(w);
+    world_report(w, 1);
+    world_flush(w);
+    world_answer_all(w, world_ok());
+    w->config.credentials = (qa_credentials){strdup("app"), strdup("key"), strdup("secret")};
+    qa_credentials wrong = {"app", "key", "wrong"};
+    qa_error error;
+    assert_int_equal(qa_sender_set_credentials(w->sender, &wrong, &error), QA_OK);
+    world_report(w, 1);
+    world_flush(w);
+    world_answer_all(w, world_http(200, FAILURE));
+    assert_int_equal(world_stats(w).counts.dead, 0);
+    world_step(w);
+    assert_string_equal(w->transport.requests[2].body, "[]");
+    world_answer_all(w, world_http(200, FAILURE));
+    assert_int_equal(world_stats(w).state, QA_STATE_PAUSED);
+    free((void *)(uintptr_t)w->config.credentials.app_id);
+    free((void *)(uintptr_t)w->config.credentials.access_key);
+    free((void *)(uintptr_t)w->config.credentials.access_secret);
+    w->config.credentials = (qa_credentials){"", "", ""};
+}
+
 static void held_events_are_dropped_at_the_close(void **state) {
     world *w = *state;
     world_start(w);
@@ -463,6 +510,8 @@ int main(void) {
         TEST(differing_reasons_are_settled_by_the_check),
         TEST(an_empty_list_proves_nothing_for_a_large_batch),
         TEST(held_events_expire_like_others),
+        TEST(one_held_event_that_expires_does_not_hold_up_the_other),
+        TEST(new_credentials_start_without_evidence),
         TEST(held_events_are_dropped_at_the_close),
         TEST(every_event_ends_well_in_any_weather),
     };

@@ -57,6 +57,16 @@ static void a_chunk_lingers_and_the_thread_is_woken_once(void **state) {
     assert_int_equal(w->transport.open, 1);
     assert_int_equal(world_stats(w).counts.in_flight, 102);
     world_answer_all(w, world_ok());
+    assert_int_equal(world_step(w), -1);
+    world_report(w, 1); /* it sleeps again, so it is woken again */
+    assert_int_equal(w->transport.wakeups, 2);
+}
+
+static void a_thread_that_has_not_looked_yet_is_not_woken_again(void **state) {
+    world *w = started(state);
+    world_step(w);
+    world_report(w, 1000);
+    assert_true(w->transport.wakeups <= 2); /* for the first event, and for the first full chunk */
 }
 
 static void a_full_batch_does_not_linger(void **state) {
@@ -436,6 +446,7 @@ static void a_lane_that_goes_leaves_its_events_and_reports_to_the_others(void **
     world_flush(w);
     world_answer_all(w, world_ok());
     qa_sender_report(w->sender, leaving, "{\"left\":1}", 10, 1, &error);
+    world_report(w, 4); /* the others' events are none of its business */
     qa_sender_close_lane(w->sender, leaving);
     assert_int_equal(qa_sender_report(w->sender, leaving, "{}", 2, 1, &error), QA_CLOSED);
     uint64_t remaining;
@@ -450,6 +461,7 @@ static void a_lane_that_goes_leaves_its_events_and_reports_to_the_others(void **
     assert_true(is_readable(descriptor));
     assert_int_equal(world_take_reports(w, w->lane).delivered, 1);
     assert_int_equal(world_stats(w).clients, 1);
+    assert_int_equal(world_stats(w).counts.queued, 4);
 }
 
 static void stats_tell_ages_and_latencies(void **state) {
@@ -493,6 +505,7 @@ static void far_deadlines_do_not_overflow(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_chunk_lingers_and_the_thread_is_woken_once),
+        TEST(a_thread_that_has_not_looked_yet_is_not_woken_again),
         TEST(a_full_batch_does_not_linger),
         TEST(a_full_chunk_wakes_nobody_while_all_requests_are_under_way),
         TEST(batch_bytes_closes_a_batch_brackets_included),

@@ -224,6 +224,24 @@ static void t13_413_halves_and_keeps_later_batches_small(void **state) {
         assert_true(w->transport.requests[i].length <= larger_half);
 }
 
+static void t13b_a_batch_formed_before_the_limit_was_learnt_keeps_it_too(void **state) {
+    world *w = *state;
+    world_start(w);
+    world_report(w, 400);
+    world_flush(w);
+    assert_int_equal(w->transport.open, 2);
+    qa_answer large = world_http(413, NULL), busy = world_http(503, NULL);
+    fake_transport_answer(&w->transport, 1, &busy);
+    fake_transport_answer(&w->transport, 0, &large);
+    size_t refused = w->transport.requests[0].length;
+    while (world_stats(w).counts.delivered < 400) {
+        assert_true(world_await_request(w, SECOND));
+        world_answer_all(w, world_ok());
+    }
+    for (size_t i = 2; i < w->transport.count; i++)
+        assert_true(w->transport.requests[i].length < refused);
+}
+
 static void t14_413_for_a_lone_event_is_a_dead_letter(void **state) {
     world_start(*state);
     expect_dead(*state, world_http(413, NULL), QA_HTTP);
@@ -366,7 +384,9 @@ static void t27_failures_of_one_moment_count_once_and_one_probe_follows(void **s
     world_report(w, 800);
     world_flush(w);
     assert_int_equal(w->transport.open, 4);
-    world_answer_all(w, world_http(503, NULL));
+    qa_answer busy = world_http(503, NULL);
+    for (size_t i = 4; i-- > 0;) /* whatever the order of the answers, the oldest is the probe */
+        fake_transport_answer(&w->transport, i, &busy);
     int64_t from = w->now_us;
     assert_true(world_await_request(w, 60 * SECOND));
     assert_int_equal(w->now_us - from, w->config.retry_base_us); /* one failure, not four */
@@ -513,6 +533,7 @@ int main(void) {
         TEST(t11_400_is_rejected),
         TEST(t12_422_is_rejected),
         TEST(t13_413_halves_and_keeps_later_batches_small),
+        TEST(t13b_a_batch_formed_before_the_limit_was_learnt_keeps_it_too),
         TEST(t14_413_for_a_lone_event_is_a_dead_letter),
         TEST(t15_401_pauses_and_is_probed),
         TEST(t16_403_pauses_and_is_probed),
