@@ -390,6 +390,15 @@ describe("nginx", function()
       qa.client("shop"):close(0)
     end)
 
+    it("are all explained in the page for operators", function()
+      local file = assert(io.open("docs/openresty.md"))
+      local text = file:read("*a")
+      file:close()
+      for _, metric in ipairs(require("quickaudience.nginx.figures").metrics) do
+        assert.truthy(text:find("`" .. metric.name .. "`", 1, true), metric.name)
+      end
+    end)
+
     it("say once when the shared dict is full", function()
       qa.setup(config())
       qa.report(EVENT)

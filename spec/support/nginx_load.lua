@@ -6,8 +6,6 @@
 --   local load = require("spec.support.nginx_load").start(site, { from = 1, count = 1000 })
 --   local served, ids = load:finish()      -- each request is GET /?u=ID
 
-local shell = require "spec.support.shell"
-
 local M = {}
 
 local Load = {}
@@ -15,36 +13,51 @@ Load.__index = Load
 
 -- The status and the address of each request; curl's globbing makes the addresses.
 local COMMAND = "curl -q -s --noproxy '*' --parallel --parallel-max %d -o /dev/null --max-time 20 "
-  .. "-w '%%{http_code} %%{url_effective}\\n' %s'%s/?u=[%d-%d]' 2>/dev/null"
+  .. "-w '%%{http_code} %%{url_effective}\\n' '%s/?u=[%s-%s]' 2>/dev/null"
+
+local function command_of(site, options)
+  return COMMAND:format(options.connections or 4, site.url, options.from, options.last)
+end
 
 ---@param site table of spec.support.nginx
----@param options { from: integer, count: integer, connections: integer, retry: boolean }
+---@param options { from: integer, count: integer, connections: integer }
 function M.start(site, options)
-  local retry = options.retry and "--retry 20 --retry-connrefused --retry-delay 1 " or ""
-  local command = COMMAND:format(options.connections or 4, retry, site.url, options.from,
-    options.from + options.count - 1)
-  return setmetatable({ pipe = io.popen(command) }, Load)
+  options.last = options.from + options.count - 1
+  return setmetatable({ pipe = io.popen(command_of(site, options)) }, Load)
+end
+
+--- Goes on until it is told to finish.
+function M.endless(site, options)
+  options = options or {}
+  options.from, options.last = "$from", "$((from + 999))"
+  local stop = site.dir .. "/stop"
+  os.remove(stop)
+  local command = command_of(site, options):gsub("'(http[^']*)'", '"%1"')
+  local script = "from=1000; while [ ! -e " .. stop .. " ]; do " .. command
+    .. "; from=$((from + 1000)); done"
+  return setmetatable({ pipe = io.popen(script), stop = stop }, Load)
 end
 
 --- Waits for its end: how many were answered with 200, and the set of their ids.
 function Load:finish()
-  local served, ids = 0, {}
+  if self.stop then assert(io.open(self.stop, "w")):close() end
+  local served, ids, unanswered = 0, {}, 0
   for line in self.pipe:lines() do
     local id = line:match("^200 .*u=(%d+)$")
-    if id and not ids[id] then served, ids[id] = served + 1, true end
+    if id and not ids[id] then
+      served, ids[id] = served + 1, true
+    else
+      unanswered = unanswered + 1
+    end
   end
   self.pipe:close()
+  self.unanswered = unanswered
   return served, ids
 end
 
 --- start and finish.
 function M.run(site, options)
   return M.start(site, options):finish()
-end
-
---- A steady load of many connections for some seconds, by wrk; nil where there is no wrk.
-function M.has_wrk()
-  return select(2, shell.run("command -v wrk")) == 0
 end
 
 return M
