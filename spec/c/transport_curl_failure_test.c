@@ -21,7 +21,8 @@
 
 enum { MESSAGE_MAX = 256, SOCKETS_MAX = 16 };
 
-/* The message is `words` with the number in place of the '#'. */
+/* The message is `words` with the number in place of the '#'. Where they end in a colon, libcurl's
+ * own words follow, which differ from version to version. */
 static void assert_answer(const qa_answer *answer, qa_status status, qa_delivery delivery,
                           const char *words, int number) {
     char message[MESSAGE_MAX];
@@ -31,7 +32,13 @@ static void assert_answer(const qa_answer *answer, qa_status status, qa_delivery
                        words + before + 1);
     else
         (void)snprintf(message, sizeof message, "%s", words);
-    assert_string_equal(answer->message, message);
+    size_t length = strlen(message);
+    if (length > 2 && strcmp(message + length - 2, ": ") == 0) {
+        assert_true(strncmp(answer->message, message, length) == 0);
+        assert_true(strlen(answer->message) > length);
+    } else {
+        assert_string_equal(answer->message, message);
+    }
     assert_int_equal(answer->status, status);
     assert_int_equal(answer->delivery, delivery);
     if (status != QA_BAD_RESPONSE)
@@ -273,8 +280,7 @@ static void tells_an_answer_that_is_cut_off(void **state) {
     static const http_answer reset[] = {
         {.bytes = "HTTP/1.1 503 no\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\r\n"}};
     ask(cut, QA_BAD_RESPONSE, QA_DELIVERY_POSSIBLE,
-        "response: answer of 127.0.0.1:# cut off after 3 bytes: "
-        "transfer closed with 6 bytes remaining to read", 200);
+        "response: answer of 127.0.0.1:# cut off after 3 bytes: ", 200);
     caller self;
     http_server *server = http_server_start(reset, 1, NULL);
     caller_open(&self, server);
