@@ -99,11 +99,45 @@ static void ready_chunks_leave_in_the_order_they_came(void **state) {
     qa_queue_free(&queue);
 }
 
+static void a_few_chunks_are_kept_for_reuse(void **state) {
+    (void)state;
+    qa_queue queue;
+    qa_queue_init(&queue, 100, 1000);
+    qa_chunk *chunk = qa_queue_new_chunk(&queue, 5000);
+    assert_true(chunk->capacity >= 5000);
+    assert_true(qa_chunk_append(chunk, "12345678", 8, 1));
+    qa_queue_add(&queue, chunk);
+    assert_true(qa_queue_end(&queue, chunk, 1));
+    qa_queue_recycle(&queue, chunk);
+    assert_int_equal(queue.spare_count, 1);
+    qa_chunk *larger = qa_queue_new_chunk(&queue, 5001);
+    qa_chunk *far_smaller = qa_queue_new_chunk(&queue, 300);
+    assert_ptr_not_equal(larger, chunk); /* too small for it */
+    assert_true(far_smaller->capacity < 1000); /* too large to be wasted on it */
+    qa_chunk *again = qa_queue_new_chunk(&queue, 4000);
+    assert_ptr_equal(again, chunk);
+    assert_int_equal(again->length + again->events + again->live, 0);
+    assert_int_equal(queue.spare_count, 0);
+    qa_chunk_free(larger);
+    qa_chunk_free(far_smaller);
+    qa_chunk_free(again);
+    for (int i = 0; i < 100; i++)
+        qa_queue_recycle(&queue, qa_chunk_new(1000));
+    assert_true(queue.spare_count <= 8);
+    size_t spares = queue.spare_count;
+    qa_queue_free(&queue);
+    qa_queue_recycle(&queue, qa_chunk_new(10 * 1000 * 1000)); /* too much to keep */
+    assert_int_equal(queue.spare_count, 0);
+    assert_true(spares > 0);
+    qa_queue_free(&queue);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_refuses_at_either_bound_with_figures),
         cmocka_unit_test(bytes_are_held_until_the_last_event_of_a_chunk_has_ended),
         cmocka_unit_test(a_mark_is_passed_when_all_before_it_have_ended),
+        cmocka_unit_test(a_few_chunks_are_kept_for_reuse),
         cmocka_unit_test(ready_chunks_leave_in_the_order_they_came),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

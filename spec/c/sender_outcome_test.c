@@ -182,6 +182,49 @@ static void a_service_that_rejects_everything_is_a_pause_and_no_dead_letter(void
     world_start(w);
 }
 
+/* Rejects all of the first batch, piece by piece, while request 1 is left open. */
+static void reject_first_batch(world *w) {
+    qa_answer no = world_http(200, FAILURE);
+    for (size_t i = 0; i < 200 && world_stats(w).state != QA_STATE_PAUSED; i++) {
+        for (size_t at = 0; at < w->transport.count; at++) {
+            if (at != 1 && w->transport.requests[at].open)
+                fake_transport_answer(&w->transport, at, &no);
+        }
+        world_step(w);
+    }
+}
+
+static void a_success_of_what_started_before_is_no_evidence(void **state) {
+    world *w = *state;
+    w->config.max_in_flight = 2;
+    world_start(w);
+    report_with_poison(w, 400, 0, 0);
+    world_step(w);
+    assert_int_equal(w->transport.open, 2);
+    qa_answer no = world_http(200, FAILURE), yes = world_ok();
+    fake_transport_answer(&w->transport, 0, &no);
+    fake_transport_answer(&w->transport, 1, &yes); /* the keys were withdrawn in between */
+    world_serve(w, reject_all, NULL, 30 * SECOND);
+    assert_int_equal(world_stats(w).counts.dead, 0);
+    assert_int_equal(world_stats(w).state, QA_STATE_PAUSED);
+    assert_int_equal(world_stats(w).counts.queued, 200);
+}
+
+static void any_success_ends_the_pause(void **state) {
+    world *w = *state;
+    w->config.max_in_flight = 2;
+    world_start(w);
+    report_with_poison(w, 400, 0, 0);
+    world_step(w);
+    reject_first_batch(w);
+    assert_int_equal(world_stats(w).state, QA_STATE_PAUSED);
+    qa_answer yes = world_ok();
+    fake_transport_answer(&w->transport, 1, &yes);
+    assert_int_equal(world_stats(w).state, QA_STATE_RUNNING);
+    world_serve(w, reject_poison, NULL, SECOND);
+    expect_ends(w, 400, 0);
+}
+
 static void after_the_pause_only_the_real_poison_is_set_aside(void **state) {
     world *w = *state;
     w->config.delivery_deadline_us = 3600 * SECOND;
@@ -500,6 +543,8 @@ int main(void) {
         TEST(a_dead_letter_says_what_the_service_said),
         TEST(poison_does_not_hold_up_what_is_behind_it),
         TEST(a_service_that_rejects_everything_is_a_pause_and_no_dead_letter),
+        TEST(a_success_of_what_started_before_is_no_evidence),
+        TEST(any_success_ends_the_pause),
         TEST(after_the_pause_only_the_real_poison_is_set_aside),
         TEST(a_pause_ends_even_if_only_new_events_are_good),
         TEST(wrong_credentials_leave_no_dead_letter),

@@ -421,6 +421,18 @@ static void t28_a_batch_that_always_fails_does_not_hold_up_the_others(void **sta
     assert_true(w->transport.count < 300 + 30); /* it waited longer and longer */
 }
 
+static void t28b_a_probe_is_of_what_failed_least(void **state) {
+    world *w = *state;
+    w->config.batch_events = 1;
+    world_start(w);
+    world_report_text(w, "{\"poison\":1}");
+    world_report(w, 1);
+    world_flush(w);
+    world_answer_all(w, world_http(503, NULL)); /* both, and nothing new is there to probe with */
+    world_serve(w, always_fail_on_poison, NULL, SECOND);
+    expect_counts(w, 1, 0, 1);
+}
+
 static void t29_the_deadline_ends_all_retries_and_says_why(void **state) {
     world *w = with_request(state, 3);
     world_answer_all(w, world_failure(QA_NETWORK, QA_DELIVERY_UNSENT));
@@ -549,6 +561,7 @@ int main(void) {
         TEST(t26_back_off_doubles_up_to_its_cap_with_full_jitter),
         TEST(t27_failures_of_one_moment_count_once_and_one_probe_follows),
         TEST(t28_a_batch_that_always_fails_does_not_hold_up_the_others),
+        TEST(t28b_a_probe_is_of_what_failed_least),
         TEST(t29_the_deadline_ends_all_retries_and_says_why),
         TEST(t30_the_deadline_waits_for_a_request_under_way),
         TEST(t31_each_attempt_is_signed_afresh),
