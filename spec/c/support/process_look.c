@@ -28,6 +28,12 @@ size_t process_threads(void) {
     return count_entries("/proc/self/task");
 }
 
+bool process_await_threads(size_t count) {
+    for (int i = 0; i < 20000 && process_threads() != count; i++)
+        usleep(1000);
+    return process_threads() == count;
+}
+
 size_t process_descriptors(void) {
     return count_entries("/proc/self/fd") - 1; /* the one that looks */
 }
