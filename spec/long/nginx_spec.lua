@@ -37,7 +37,7 @@ describe("nginx, many times", function()
   end
 
   local FAULTS = { { status = 503, probability = 0.05, times = "forever" },
-    { delay = 0.1, pass = true, probability = 0.1, times = "forever" } }
+    { delay = 0.1, probability = 0.1, times = "forever" } }
 
   local function arrived()
     local ids = {}

@@ -15,6 +15,12 @@ Load.__index = Load
 local COMMAND = "curl -q -s --noproxy '*' --parallel --parallel-max %d -o /dev/null --max-time 20 "
   .. "-w '%%{http_code} %%{url_effective}\\n' '%s/?u=[%s-%s]' 2>/dev/null"
 
+-- Into a file, which is read at the end: a pipe would fill up, and the load stand still.
+local function run_to_file(site, script)
+  local path = site.dir .. "/load"
+  return setmetatable({ pipe = io.popen("{ " .. script .. "\n} >" .. path), path = path }, Load)
+end
+
 local function command_of(site, options)
   return COMMAND:format(options.connections or 4, site.url, options.from, options.last)
 end
@@ -23,7 +29,7 @@ end
 ---@param options { from: integer, count: integer, connections: integer }
 function M.start(site, options)
   options.last = options.from + options.count - 1
-  return setmetatable({ pipe = io.popen(command_of(site, options)) }, Load)
+  return run_to_file(site, command_of(site, options))
 end
 
 --- Goes on until it is told to finish.
@@ -35,14 +41,18 @@ function M.endless(site, options)
   local command = command_of(site, options):gsub("'(http[^']*)'", '"%1"')
   local script = "from=1000; while [ ! -e " .. stop .. " ]; do " .. command
     .. "; from=$((from + 1000)); done"
-  return setmetatable({ pipe = io.popen(script), stop = stop }, Load)
+  local self = run_to_file(site, script)
+  self.stop = stop
+  return self
 end
 
 --- Waits for its end: how many were answered with 200, and the set of their ids.
 function Load:finish()
   if self.stop then assert(io.open(self.stop, "w")):close() end
+  self.pipe:read("*a")
+  self.pipe:close()
   local served, ids, unanswered = 0, {}, 0
-  for line in self.pipe:lines() do
+  for line in io.lines(self.path) do
     local id = line:match("^200 .*u=(%d+)$")
     if id and not ids[id] then
       served, ids[id] = served + 1, true
@@ -50,7 +60,6 @@ function Load:finish()
       unanswered = unanswered + 1
     end
   end
-  self.pipe:close()
   self.unanswered = unanswered
   return served, ids
 end
