@@ -18,7 +18,7 @@ M.OK, M.FAILED, M.USAGE = 0, 1, 2
 --   summary             one line for the overview
 --   configure(command)  adds options and arguments to the argparse command
 --   run(args, context)  returns one of the exit codes
-M.commands = { "sandbox", "spool" }
+M.commands = { "check", "send", "import", "sign", "sandbox", "spool" }
 
 local EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong command line."
 
@@ -39,7 +39,14 @@ local function add_help(parser, context)
   parser:flag("-h --help", "Show this text and exit."):action(show(context, parser, help_text))
 end
 
-local function build(argparse, context)
+-- Only what stands among the arguments is configured: the others' options need not be known.
+local function names_in(args)
+  local found = {}
+  for _, word in ipairs(args) do found[word] = true end
+  return found
+end
+
+local function build(argparse, args, context)
   local parser = argparse("quickaudience",
     "Report events to Alibaba Quick Audience, and test what reports them.", EPILOG)
   add_help(parser, context)
@@ -47,13 +54,14 @@ local function build(argparse, context)
     return "quickaudience " .. version
   end))
   parser:command_target("command")
+  local named = names_in(args)
   for _, name in ipairs(M.commands) do
     local module = require("quickaudience.cli." .. name)
     local command = parser:command(name, module.summary)
     command:summary(module.summary)
     command:epilog(EPILOG)
     add_help(command, context)
-    module.configure(command)
+    if named[name] then module.configure(command) end
   end
   return parser
 end
@@ -85,7 +93,7 @@ function M.main(args, context)
       .. "(Debian, Ubuntu: apt-get install lua-argparse; elsewhere: luarocks install argparse)\n")
     return M.FAILED
   end
-  local parser = build(argparse, context)
+  local parser = build(argparse, args, context)
   local done, ok, result = pcall(parser.pparse, parser, args)
   if context.shown then
     context.stdout:write(context.shown, "\n")
