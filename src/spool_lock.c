@@ -27,11 +27,11 @@ struct qa_spool_lock {
 
 enum { TRIES = 4, FORK_WAIT_NS = 200000000 };
 
-/* All locks of this process; `guard` is held across a fork so that the child finds it whole. */
+/* Guards all below, and is held across a fork, so that the child finds it whole. */
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
-static pthread_rwlock_t working = PTHREAD_RWLOCK_INITIALIZER;
-static bool waited_for_work; /* by the fork under way; guarded by `guard` */
-static qa_spool_lock *held;
+static pthread_cond_t rested = PTHREAD_COND_INITIALIZER; /* nobody works any more */
+static unsigned working;                                 /* threads inside SQLite */
+static qa_spool_lock *held;                              /* all locks of this process */
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
@@ -43,16 +43,13 @@ static void before_fork(void) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    bool waited = pthread_rwlock_timedwrlock(&working, &until) == 0;
     (void)pthread_mutex_lock(&guard);
-    waited_for_work = waited;
+    while (working > 0 && pthread_cond_timedwait(&rested, &guard, &until) == 0)
+        continue;
 }
 
 static void after_fork_in_parent(void) {
-    bool waited = waited_for_work;
     (void)pthread_mutex_unlock(&guard);
-    if (waited)
-        (void)pthread_rwlock_unlock(&working);
 }
 
 static void after_fork_in_child(void) {
@@ -62,11 +59,8 @@ static void after_fork_in_child(void) {
         lock->fd = -1;
         lock->inherited = true;
     }
-    /* Their holders don't exist here. */
-    static const pthread_mutex_t free_mutex = PTHREAD_MUTEX_INITIALIZER;
-    static const pthread_rwlock_t free_rwlock = PTHREAD_RWLOCK_INITIALIZER;
-    memcpy(&guard, &free_mutex, sizeof guard);
-    memcpy(&working, &free_rwlock, sizeof working);
+    working = 0; /* they don't exist here */
+    (void)pthread_mutex_unlock(&guard);
 }
 
 static void install_handlers(void) {
@@ -81,11 +75,16 @@ static void prepare(void) {
 
 void qa_spool_lock_enter(void) {
     prepare();
-    (void)pthread_rwlock_rdlock(&working);
+    (void)pthread_mutex_lock(&guard);
+    working++;
+    (void)pthread_mutex_unlock(&guard);
 }
 
 void qa_spool_lock_leave(void) {
-    (void)pthread_rwlock_unlock(&working);
+    (void)pthread_mutex_lock(&guard);
+    if (--working == 0)
+        (void)pthread_cond_broadcast(&rested);
+    (void)pthread_mutex_unlock(&guard);
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */
