@@ -68,7 +68,9 @@ end
 local function start_clock(site)
   clock.interval = math.min(clock.interval or site.interval, site.interval)
   if clock.running or clock.over or not core.claim_process("quickaudience.nginx") then return end
-  local ok, message = ngx.timer.every(clock.interval, on_timer)
+  -- It raises where no timer can be made, as in exit_worker.
+  local called, ok, message = pcall(ngx.timer.every, clock.interval, on_timer)
+  if not called then ok, message = nil, ok end
   clock.running, clock.over = ok and true, not ok
   clock.due = ngx.now() + clock.interval
   if not ok then
