@@ -8,6 +8,7 @@ local faults = require "quickaudience.sandbox.faults"
 local model = require "quickaudience.sandbox.model"
 local multipart = require "quickaudience.sandbox.multipart"
 local nearest = require "quickaudience.sandbox.nearest"
+local page = require "quickaudience.sandbox.page"
 local signature = require "quickaudience.sandbox.signature"
 local store = require "quickaudience.sandbox.store"
 
@@ -252,6 +253,17 @@ local function first_errors(errors)
   return list
 end
 
+-- What is kept of a request for whoever looks at it. The signature is not: whoever has it can
+-- repeat the call.
+local function request_of(request)
+  local query, headers = {}, {}
+  for name, value in pairs(request.query) do query[tostring(name)] = value end
+  for _, name in ipairs { "content-type", "content-length", "user-agent", "host" } do
+    headers[name] = request.headers[name]
+  end
+  return { method = request.method, path = request.path, query = query, headers = headers }
+end
+
 local function receive(self, request)
   local now = self.now()
   local call = { trace_id = trace_id(self), received_at = math.floor(now * 1000),
@@ -272,7 +284,7 @@ local function receive(self, request)
     status = answer.close and "closed" or answer.status, code = answer.code,
     stored = stored and not verdict.code, events = #call.events, bytes = call.bytes,
     received_at = call.received_at, trace_id = call.trace_id, errors = first_errors(verdict.errors),
-    fault = faulted and fault or nil,
+    fault = faulted and fault or nil, request = request_of(request),
   }
   return answer
 end
@@ -439,6 +451,8 @@ quickaudience sandbox: a local Quick Audience
 
   POST   %s
          the service's own path
+  GET    /
+         this list, or in a browser a page that shows what arrives
   GET    /sandbox/all
          counts of everything that arrived
   GET    /sandbox/events?valid=true|false&limit=100&since=0&customer_id=&event_code=
@@ -453,9 +467,27 @@ quickaudience sandbox: a local Quick Audience
          the script of answers for the next calls
 ]]
 
-local function get_paths(self)
+local function get_paths(self, request)
+  if page.wanted(request) then return page.document() end
   return { status = 200, body = string.format(PATHS, self.path),
     headers = { ["Content-Type"] = "text/plain; charset=utf-8" } }
+end
+
+local function get_news(self, request)
+  local filter, errors = read_query(request.query, {
+    valid = valid_reader, limit = number_reader(100, page.limits.news),
+    since = number_reader(0, 1e15), since_call = number_reader(0, 1e15), run = text,
+    customer_id = text, event_code = text,
+  })
+  if not filter then return complaint(400, errors) end
+  return json(200, page.news(self, filter))
+end
+
+local function get_event(self, request)
+  local wanted, errors = read_query(request.query, { sequence = number_reader(nil, 1e15),
+    call = number_reader(nil, 1e15) })
+  if not wanted then return complaint(400, errors) end
+  return json(200, page.detail(self, wanted))
 end
 
 local ROUTES = {
@@ -464,6 +496,8 @@ local ROUTES = {
   ["/sandbox/events"] = { GET = get_events },
   ["/sandbox/calls"] = { GET = get_calls },
   ["/sandbox/wait"] = { GET = get_wait },
+  ["/sandbox/page/news"] = { GET = get_news },
+  ["/sandbox/page/detail"] = { GET = get_event },
   ["/sandbox/reset"] = { POST = post_reset },
   ["/sandbox/faults"] = { GET = get_faults, POST = post_faults, DELETE = delete_faults },
 }

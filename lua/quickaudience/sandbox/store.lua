@@ -16,6 +16,7 @@ M.defaults = {
   keep_bytes = 64 * 1024 * 1024, -- of each kind, as they came
   distinct = 2000000,           -- identities remembered, about 24 to 50 bytes each
   calls = 1000,                 -- calls of the log
+  minutes = 60,                 -- of the counts per minute
 }
 
 -- A queue of texts that drops its oldest events to stay within its bounds. Whole batches are
@@ -60,6 +61,7 @@ function M.new(options)
   local self = {}
   for name, value in pairs(M.defaults) do self[name] = value end
   for name, value in pairs(options) do self[name] = value end
+  self.resets = -1
   setmetatable(self, store_mt)
   self:reset()
   return self
@@ -71,6 +73,9 @@ function Store:reset()
   self.invalid = ring(self.keep, self.keep_bytes)
   self.log = { first = 1, last = 0 }
   self.sequence = 0
+  self.resets = self.resets + 1
+  self.by_minute = {}
+  self.refused = 0
   self.seen, self.remembered = {}, 0
   self.counts = {
     requests = 0, accepted = 0, refused = 0, faulted = 0,
@@ -168,6 +173,21 @@ end
 ---@field stored boolean whether the events were stored
 ---@field events integer how many events it held, if that could be told
 
+-- Counts the events of a call in the minute in which it came, and lets old minutes go.
+local function count_minute(self, call)
+  local list = self.by_minute
+  local at = math.floor(call.received_at / 60000)
+  local newest = list[#list]
+  if not newest or newest.at ~= at then
+    newest = { at = at, valid = 0, refused = 0 }
+    list[#list + 1] = newest
+    if #list > self.minutes then table.remove(list, 1) end
+  end
+  local kind = call.stored and "valid" or "refused"
+  newest[kind] = newest[kind] + call.events
+  if not call.stored then self.refused = self.refused + call.events end
+end
+
 --- Takes note of a call to the service's path.
 ---@param call quickaudience.sandbox.call
 function Store:note(call)
@@ -176,6 +196,7 @@ function Store:note(call)
   counts[call.outcome] = counts[call.outcome] + 1
   count_in(counts.statuses, tostring(call.status))
   if call.code then count_in(counts.codes, call.code) end
+  count_minute(self, call)
   if call.outcome == "faulted" and not call.stored then
     counts.faulted_events = counts.faulted_events + call.events
   end
@@ -197,6 +218,16 @@ function Store:newest_calls(limit)
   return list
 end
 
+--- The call with this trace id, if the log still has it.
+---@param trace_id string
+---@return table|nil
+function Store:find_call(trace_id)
+  local log = self.log
+  for i = log.last, log.first, -1 do
+    if log[i].trace_id == trace_id then return log[i] end
+  end
+end
+
 local encode = cjson.encode
 
 -- One kept event as JSON text. The event itself stands in it byte for byte as it came.
@@ -209,16 +240,22 @@ local function render(entry, sequence, text, valid)
     encode(entry.access_id or cjson.null), errors, text)
 end
 
+local function found_in(value, wanted, part)
+  if not wanted or value == wanted then return true end
+  return part and type(value) == "string"
+    and value:lower():find(wanted:lower(), 1, true) ~= nil
+end
+
 local function matches(text, filter)
   if not (filter.customer_id or filter.event_code) then return true end
   local event = cjson.decode(text)
   if type(event) ~= "table" then return false end
-  return (not filter.customer_id or event.customerId == filter.customer_id)
-    and (not filter.event_code or event.eventCode == filter.event_code)
+  return found_in(event.customerId, filter.customer_id, filter.part)
+    and found_in(event.eventCode, filter.event_code, filter.part)
 end
 
 -- The newest kept events of one ring that pass the filter, newest first.
-local function collect(r, valid, filter)
+local function collect(r, valid, filter, draw)
   local list = {}
   for i = r.last, r.first, -1 do
     local entry = r[i]
@@ -227,7 +264,7 @@ local function collect(r, valid, filter)
     for j = entry.count, entry.skip + 1, -1 do
       local sequence = entry.sequence + j - 1
       if sequence > filter.since and matches(texts[j], filter) then
-        list[#list + 1] = { sequence = sequence, text = render(entry, sequence, texts[j], valid) }
+        list[#list + 1] = { sequence = sequence, text = draw(entry, sequence, texts[j], valid) }
         if #list >= filter.limit then return list end
       end
     end
@@ -237,12 +274,17 @@ end
 
 --- The newest kept events, the oldest of them first, as JSON texts.
 ---@param filter table valid (boolean or nil for both), limit, since, customer_id, event_code
----@return string[]
-function Store:newest_events(filter)
+---@param draw nil|fun(entry: table, sequence: integer, text: string, valid: boolean): any
+---  makes of an event what the list shall hold
+---@return any[]
+function Store:newest_events(filter, draw)
   local found = {}
-  if filter.valid ~= false then found = collect(self.valid, true, filter) end
+  draw = draw or render
+  if filter.valid ~= false then found = collect(self.valid, true, filter, draw) end
   if filter.valid ~= true then
-    for _, item in ipairs(collect(self.invalid, false, filter)) do found[#found + 1] = item end
+    for _, item in ipairs(collect(self.invalid, false, filter, draw)) do
+      found[#found + 1] = item
+    end
   end
   table.sort(found, function(a, b) return a.sequence < b.sequence end)
   local texts = {}
@@ -250,6 +292,23 @@ function Store:newest_events(filter)
     texts[#texts + 1] = found[i].text
   end
   return texts
+end
+
+--- The kept event with this number: as it came, and what is known of it.
+---@param sequence integer
+---@return string|nil text
+---@return table|nil entry
+function Store:find_event(sequence)
+  for _, r in ipairs { self.valid, self.invalid } do
+    for i = r.last, r.first, -1 do
+      local entry = r[i]
+      local place = sequence - entry.sequence + 1
+      if place > entry.count then break end
+      if place > entry.skip then
+        return r == self.valid and model.split(entry.text)[place] or entry.text, entry
+      end
+    end
+  end
 end
 
 local function copy(map)

@@ -153,7 +153,8 @@ describe("sandbox.store", function()
     local self = new { calls = 3 }
     for i = 1, 5 do
       self:note { outcome = i < 4 and "accepted" or "faulted", status = i < 4 and 200 or "closed",
-        stored = false, events = 2, code = i == 2 and "X" or nil }
+        stored = false, events = 2, code = i == 2 and "X" or nil, received_at = i,
+        trace_id = "t-" .. i }
     end
     local all = self:summary()
     assert.equal(5, all.requests)
@@ -166,6 +167,38 @@ describe("sandbox.store", function()
     assert.same({ 3, 4, 5 }, list)
     assert.equal(5, self:newest_calls(1)[1].sequence)
     assert.same({}, self:newest_calls(0))
+    assert.equal(4, self:find_call("t-4").sequence)
+    assert.is_nil(self:find_call("t-1"))
+  end)
+
+  it("counts by minute what was stored and what was not, and lets old minutes go", function()
+    local self = new { minutes = 2 }
+    local function note(minute, events, stored)
+      self:note { outcome = "accepted", status = 200, stored = stored, events = events,
+        received_at = minute * 60000 + 59999 }
+    end
+    note(1, 5, true)
+    note(2, 3, true)
+    note(2, 4, false)
+    note(4, 1, true)
+    assert.same({ { at = 2, valid = 3, refused = 4 }, { at = 4, valid = 1, refused = 0 } },
+      self.by_minute)
+    assert.equal(4, self.refused)
+  end)
+
+  it("finds an event by its number, as long as it is kept", function()
+    local self = new { keep = 3 }
+    self:accept(batch(1, 4))
+    self:refuse(batch(5, 2), { error_at(1) })
+    local function customer(sequence)
+      local text, entry = self:find_event(sequence)
+      return text and cjson.decode(text).customerId, entry and entry.errors ~= nil
+    end
+    assert.same({ nil, nil }, { customer(1) })
+    assert.same({ "u-2", false }, { customer(2) })
+    assert.same({ "u-4", false }, { customer(4) })
+    assert.same({ "u-6", true }, { customer(5) })
+    assert.is_nil((customer(6)))
   end)
 
   it("forgets everything", function()
@@ -173,7 +206,7 @@ describe("sandbox.store", function()
     local empty = self:summary()
     self:accept(batch(1, 2))
     self:refuse(batch(1, 2), { error_at(0) })
-    self:note { outcome = "refused", status = 200, stored = false, events = 2 }
+    self:note { outcome = "refused", status = 200, stored = false, events = 2, received_at = 1 }
     self:reset()
     assert.same(empty, self:summary())
     assert.equal("", ids(self))
