@@ -1,5 +1,5 @@
 /* http_headers.c
- * The two headers of an answer that matter here: Date and Retry-After.
+ * What matters here of an answer's headers: Date, Retry-After, and how long the body is.
  * Does not know bodies, connections, or which library read the lines.
  * SPDX-License-Identifier: MIT */
 #include "http_headers.h"
@@ -13,7 +13,7 @@ typedef struct moment {
 } moment;
 
 void qa_http_headers_init(qa_http_headers *headers) {
-    *headers = (qa_http_headers){.date_ms = -1};
+    *headers = (qa_http_headers){.date_ms = -1, .content_length = -1};
 }
 
 /* ASCII only: the locale has no say in HTTP. */
@@ -47,13 +47,32 @@ static void copy_value(const char *line, size_t length, size_t skip,
     out[size] = '\0';
 }
 
+/* Whole bytes, or -1. */
+static int64_t read_length(const char *text) {
+    int64_t length = 0;
+    if (*text == '\0')
+        return -1;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || length > INT64_MAX / 10 - 1)
+            return -1;
+        length = length * 10 + (*text - '0');
+    }
+    return length;
+}
+
 void qa_http_headers_line(qa_http_headers *headers, const char *line, size_t length) {
-    char date[QA_HTTP_RETRY_AFTER_MAX];
-    if (starts_with(line, length, "http/")) {
+    char value[QA_HTTP_RETRY_AFTER_MAX];
+    if (length > 0 && is_blank(line[0])) {
+        headers->ended = true;
+    } else if (starts_with(line, length, "http/")) {
         qa_http_headers_init(headers);
+        headers->http2 = starts_with(line, length, "http/2");
+    } else if (starts_with(line, length, "content-length:")) {
+        copy_value(line, length, sizeof "content-length:" - 1, value);
+        headers->content_length = read_length(value);
     } else if (starts_with(line, length, "date:")) {
-        copy_value(line, length, sizeof "date:" - 1, date);
-        headers->date_ms = qa_http_date_parse(date);
+        copy_value(line, length, sizeof "date:" - 1, value);
+        headers->date_ms = qa_http_date_parse(value);
     } else if (starts_with(line, length, "retry-after:")) {
         copy_value(line, length, sizeof "retry-after:" - 1, headers->retry_after);
     }

@@ -1,10 +1,11 @@
 /* http_headers.h
- * The two headers of an answer that matter here: Date and Retry-After.
+ * What matters here of an answer's headers: Date, Retry-After, and how long the body is.
  * Does not know bodies, connections, or which library read the lines.
  * SPDX-License-Identifier: MIT */
 #ifndef QA_HTTP_HEADERS_H
 #define QA_HTTP_HEADERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,9 @@ enum { QA_HTTP_RETRY_AFTER_MAX = 48 }; /* the longest HTTP date has 33 bytes */
 typedef struct qa_http_headers {
     int64_t date_ms;                           /* ms since the epoch; -1: none */
     char retry_after[QA_HTTP_RETRY_AFTER_MAX]; /* as received; "" when absent or too long */
+    int64_t content_length;                    /* bytes; -1: not said */
+    bool http2;                                /* the answer came over HTTP/2 */
+    bool ended;                                /* the empty line was there */
 } qa_http_headers;
 
 void qa_http_headers_init(qa_http_headers *headers);

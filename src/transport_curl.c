@@ -381,7 +381,10 @@ static bool fill(transport_curl *self, const qa_transport_curl_options *options)
     self->url = curl_url();
     long kept = connections < INT_MAX ? (long)connections : (long)INT_MAX;
     return copied && make_headers(self) && self->url != NULL && self->multi != NULL &&
-           curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, kept) == CURLM_OK;
+           curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, kept) == CURLM_OK &&
+           /* A connection for each request, over HTTP/2 too: one that is cut short, or stuck behind
+            * its window, then harms no other. */
+           curl_multi_setopt(self->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK;
 }
 
 static const qa_transport_ops ops = {start, run, wakeup, cancel_all, free_transport};

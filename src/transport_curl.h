@@ -20,7 +20,7 @@ typedef struct qa_transport_curl_options {
  * libcurl is unusable, too old at run time, without TLS, or when `ca_file` cannot be read or holds
  * no PEM certificate (QA_CONFIG).
  *
- * HTTP/1.1 with kept connections. Peer and host are always verified, TLS is 1.2 or later, redirects
+ * HTTP/2 where it is offered, connections are kept. Peer and host are always verified, TLS is 1.2 or later, redirects
  * are not followed, and neither a netrc file nor the environment's proxies count. A request that
  * finds its kept connection dead before any answer is sent once more on a fresh one, by libcurl.
  *

@@ -56,17 +56,33 @@ static int seek_list(void *arg, curl_off_t position, int origin) {
     return CURL_SEEKFUNC_OK;
 }
 
-/* Fewer bytes than given end the transfer; the buffer's status says why. */
+/* Over HTTP/2 a service may answer before it has read the request (a body over its limit, say), and
+ * then leaves the stream's window shut: libcurl (seen with 7.88) waits for it until the timeout. */
+static bool is_answered_early(const qa_transfer *t) {
+    curl_off_t length = 0, sent = 0;
+    return t->headers.http2 && t->headers.ended &&
+           curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_UPLOAD_T, &length) == CURLE_OK &&
+           curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK && sent < length;
+}
+
+static bool has_whole_body(const qa_transfer *t) {
+    return t->headers.content_length >= 0 &&
+           t->body.length >= (uint64_t)t->headers.content_length;
+}
+
+/* Fewer bytes than given end the transfer; `answered` or the buffer's status says why. */
 static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
     qa_transfer *t = arg;
     qa_buf_put(&t->body, bytes, size * count);
-    return t->body.status == QA_OK ? size * count : 0;
+    t->answered = is_answered_early(t) && has_whole_body(t);
+    return t->body.status == QA_OK && !t->answered ? size * count : 0;
 }
 
 static size_t take_header(char *line, size_t size, size_t count, void *arg) {
     qa_transfer *t = arg;
     qa_http_headers_line(&t->headers, line, size * count);
-    return size * count;
+    t->answered = is_answered_early(t) && has_whole_body(t);
+    return t->answered ? 0 : size * count;
 }
 
 /* A connection is ready, a proxy's CONNECT and TLS included, and the request comes next. */
@@ -129,9 +145,9 @@ static CURLcode set_protocol(qa_transfer *t) {
     SET(CURLOPT_PROXY, t->settings->proxy);
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_USERAGENT, t->settings->user_agent);
-    /* For a few long-lived connections with large bodies HTTP/2 only costs: a third more CPU, and
-     * with an early answer libcurl waits for the stream's window until the timeout. */
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    /* A libcurl without HTTP/2 refuses this and stays with HTTP/1.1. */
+    if (code == CURLE_OK)
+        (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     return code;
 }
 
@@ -258,6 +274,7 @@ qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_erro
     t->timeout_ms = request->timeout_ms;
     t->connect_timeout_ms = request->connect_timeout_ms;
     t->connected = false;
+    t->answered = false;
     t->error[0] = '\0';
     CURLcode code = set_request(t, request, list_length);
     if (code == CURLE_OUT_OF_MEMORY)
@@ -325,9 +342,17 @@ static void describe(qa_transfer *t, qa_answer *answer) {
     answer->verified = is_https(t);
 }
 
+/* An early answer that did not say its length ends with the timeout; what there is of it counts. */
+static bool is_failure(const qa_transfer *t, CURLcode code, const qa_answer *answer) {
+    if (code == CURLE_OK || t->answered)
+        return false;
+    return code != CURLE_OPERATION_TIMEDOUT || !is_answered_early(t) ||
+           t->headers.content_length >= 0 || answer->http_status == 0;
+}
+
 void qa_transfer_answer(qa_transfer *t, CURLcode code, qa_answer *answer) {
     describe(t, answer);
-    if (code != CURLE_OK) {
+    if (is_failure(t, code, answer)) {
         qa_transfer_explain(t, code, answer);
         return;
     }

@@ -38,6 +38,7 @@ typedef struct qa_transfer {
     char authorization_line[QA_TRANSFER_AUTHORIZATION_MAX];
     qa_http_headers headers;
     qa_buf body;
+    bool answered;  /* in full over HTTP/2, before the request was sent in full */
     bool connected; /* a connection was ready for the request, so bytes of it may have left */
     int64_t timeout_ms, connect_timeout_ms;
     char error[CURL_ERROR_SIZE]; /* libcurl's words */

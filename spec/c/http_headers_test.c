@@ -112,6 +112,34 @@ static void reads_no_further_than_the_line(void **state) {
     assert_int_equal(qa_http_headers_retry_after_ms(&headers, 0), 5000);
 }
 
+static void test_length_protocol_and_end(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        int64_t length;
+    } rows[] = {{"content-length: 0", 0},
+                {"Content-Length:  1234 \r\n", 1234},
+                {"Content-Length:", -1},
+                {"Content-Length: -1", -1},
+                {"Content-Length: 12x", -1},
+                {"Content-Length: 99999999999999999999", -1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        qa_http_headers headers;
+        qa_http_headers_init(&headers);
+        assert_int_equal(headers.content_length, -1);
+        qa_http_headers_line(&headers, rows[i].line, strlen(rows[i].line));
+        assert_true(headers.content_length == rows[i].length);
+    }
+    qa_http_headers headers;
+    qa_http_headers_init(&headers);
+    qa_http_headers_line(&headers, "HTTP/2 413\r\n", 12);
+    assert_true(headers.http2 && !headers.ended);
+    qa_http_headers_line(&headers, "\r\n", 2);
+    assert_true(headers.ended);
+    qa_http_headers_line(&headers, "HTTP/1.1 200 OK\r\n", 17);
+    assert_false(headers.http2 || headers.ended);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_three_forms_of_a_date),
@@ -121,6 +149,7 @@ int main(void) {
         cmocka_unit_test(measures_a_date_from_the_answers_own),
         cmocka_unit_test(forgets_interim_answers),
         cmocka_unit_test(reads_no_further_than_the_line),
+        cmocka_unit_test(test_length_protocol_and_end),
     };
     return cmocka_run_group_tests_name("http_headers", tests, NULL, NULL);
 }
