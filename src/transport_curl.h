@@ -20,9 +20,10 @@ typedef struct qa_transport_curl_options {
  * libcurl is unusable, too old at run time, without TLS, or when `ca_file` cannot be read or holds
  * no PEM certificate (QA_CONFIG).
  *
- * HTTP/2 where it is offered, connections are kept. Peer and host are always verified, TLS is 1.2 or later, redirects
- * are not followed, and neither a netrc file nor the environment's proxies count. A request that
- * finds its kept connection dead before any answer is sent once more on a fresh one, by libcurl.
+ * HTTP/2 where it is offered, connections are kept. Peer and host are always verified, TLS is 1.2
+ * or later, redirects are not followed, and neither a netrc file nor the environment's proxies
+ * count. A request that finds its kept connection dead before any answer is sent once more on a
+ * fresh one, by libcurl.
  *
  * The first call initialises libcurl for the process (curl_global_init, once, guarded against other
  * threads here; libcurl before 7.84 asks that nobody else initialises it at that moment). It is
