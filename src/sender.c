@@ -56,6 +56,7 @@ static void init_parts(qa_sender *sender) {
     sender->success_us = INT64_MIN;
     sender->limit_bytes = UINT64_MAX;
     sender->look_at_us = QA_CLOCK_NEVER;
+    sender->rest_until_us = INT64_MIN;
     sender->memory_us = INT64_MIN;
 }
 
@@ -141,9 +142,21 @@ bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane) {
     lane->capacity_hint = chunk->length + chunk->length / 32;
     qa_chunk_trim(chunk);
     qa_queue_ready(&sender->queue, chunk);
-    bool needed = sender->hungry;
+    bool needed = sender->hungry || sender->resting;
     sender->hungry = false;
+    sender->resting = false;
     return needed;
+}
+
+/* A thread that looks again by itself in a moment isn't woken, unless the queue fills up before. */
+static bool close_full(qa_sender *sender, qa_lane *lane) {
+    const qa_queue *queue = &sender->queue;
+    bool patient = sender->resting && queue->events <= queue->max_events / 2 &&
+                   queue->bytes <= queue->max_bytes / 2;
+    bool needed = qa_sender_close_chunk(sender, lane);
+    if (patient)
+        sender->resting = true;
+    return needed && !patient;
 }
 
 static bool is_full(const qa_sender *sender, const qa_chunk *chunk) {
@@ -174,7 +187,7 @@ static qa_status append_to_new(qa_sender *sender, qa_lane *lane, const char *eve
     if (chunk == NULL)
         return qa_error_no_memory(error, "queue");
     qa_chunk_append(chunk, events, length, count); /* cannot fail: there is room */
-    if (qa_sender_close_chunk(sender, lane))
+    if (close_full(sender, lane))
         *needed = true;
     if (open_chunk(sender, lane, chunk))
         *needed = true;
@@ -198,7 +211,7 @@ static qa_status append(qa_sender *sender, qa_lane *lane, const char *events, si
     }
     lane->pending += count;
     qa_ledger_accept(&sender->ledger, count);
-    if (is_full(sender, lane->open) && qa_sender_close_chunk(sender, lane))
+    if (is_full(sender, lane->open) && close_full(sender, lane))
         *needed = true;
     return QA_OK;
 }

@@ -12,6 +12,9 @@
 
 enum { URL_MAX = 64 * 1024 };
 
+/* In a stream each full chunk would wake the thread: a system call of some 20 µs in report(). While
+ * chunks keep coming it isn't woken for them, and looks again by itself after this time. */
+#define REST_US (10 * 1000)
 #define MEMORY_PAUSE_US (100 * 1000) /* before an allocation that failed is tried again */
 #define LIMIT_RELAX_US (INT64_C(600) * 1000000)
 
@@ -325,6 +328,18 @@ static int64_t wait_until(int64_t at, int64_t now_us) {
     return at > now_us ? at - now_us : 0;
 }
 
+static void rest(qa_sender *sender, const qa_flight *first, int64_t now_us, int64_t *at) {
+    for (; first != NULL; first = first->next) {
+        if (first->batch != NULL && first->batch->attempts == 0)
+            sender->rest_until_us = qa_clock_add(now_us, REST_US);
+    }
+    sender->resting = sender->hungry && now_us < sender->rest_until_us;
+    if (!sender->resting)
+        return;
+    sender->hungry = false;
+    *at = qa_clock_earlier(*at, sender->rest_until_us);
+}
+
 bool qa_sender_step(qa_sender *sender, int64_t *wait_us) {
     *wait_us = 0;
     qa_sender_lock(sender);
@@ -338,6 +353,7 @@ bool qa_sender_step(qa_sender *sender, int64_t *wait_us) {
     qa_sender_expire(sender, now, &at);
     relax_limit(sender, now);
     qa_flight *first = collect(sender, now, &at);
+    rest(sender, first, now, &at);
     sender->look_at_us = at;
     int64_t offset = sender->skew.offset_ms;
     qa_sender_unlock(sender);

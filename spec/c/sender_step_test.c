@@ -82,6 +82,53 @@ static void a_full_batch_does_not_linger(void **state) {
     assert_int_equal(world_stats(w).counts.in_flight, 200);
 }
 
+/* A wake-up is a system call inside report(), so a stream must not pay one for each batch. */
+static void in_a_stream_full_chunks_wake_nobody(void **state) {
+    world *w = started(state);
+    world_step(w);
+    world_report(w, 200);
+    assert_int_equal(world_step(w), 10 * 1000); /* the thread looks again by itself soon */
+    world_answer_all(w, world_ok());
+    size_t wakeups = w->transport.wakeups;
+    world_report(w, 400);
+    assert_int_equal(w->transport.wakeups, wakeups);
+    world_advance(w, 10 * 1000);
+    world_step(w);
+    assert_int_equal(w->transport.open, 2);
+    world_answer_all(w, world_ok());
+    world_advance(w, 10 * 1000);
+    assert_int_equal(world_step(w), -1); /* nothing came: whoever brings something wakes it */
+    world_report(w, 200);
+    assert_true(w->transport.wakeups > wakeups);
+}
+
+static void a_queue_that_fills_up_wakes_a_resting_thread(void **state) {
+    world *w = *state;
+    w->config.queue_events = 1000;
+    world_start(w);
+    world_step(w);
+    world_report(w, 200);
+    world_step(w);
+    size_t wakeups = w->transport.wakeups;
+    world_report(w, 200);
+    assert_int_equal(w->transport.wakeups, wakeups);
+    world_report(w, 200);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+    world_report(w, 200);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+}
+
+static void a_flush_wakes_a_resting_thread(void **state) {
+    world *w = started(state);
+    world_step(w);
+    world_report(w, 200);
+    world_step(w);
+    world_report(w, 1);
+    size_t wakeups = w->transport.wakeups;
+    qa_sender_flush_begin(w->sender);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+}
+
 static void a_full_chunk_wakes_nobody_while_all_requests_are_under_way(void **state) {
     world *w = started(state);
     world_report(w, 800);
@@ -507,6 +554,9 @@ int main(void) {
         TEST(a_chunk_lingers_and_the_thread_is_woken_once),
         TEST(a_thread_that_has_not_looked_yet_is_not_woken_again),
         TEST(a_full_batch_does_not_linger),
+        TEST(in_a_stream_full_chunks_wake_nobody),
+        TEST(a_queue_that_fills_up_wakes_a_resting_thread),
+        TEST(a_flush_wakes_a_resting_thread),
         TEST(a_full_chunk_wakes_nobody_while_all_requests_are_under_way),
         TEST(batch_bytes_closes_a_batch_brackets_included),
         TEST(an_event_larger_than_batch_bytes_is_refused_with_its_size),
