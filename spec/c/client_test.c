@@ -31,11 +31,11 @@
 /* ThreadSanitizer can't follow threads that start in a child of a process with threads. */
 #if defined(__SANITIZE_THREAD__)
 #define NEEDS_THREADS_IN_CHILDREN() skip()
+enum { OWN_THREADS = 2 }; /* it starts one of its own with the first that is started */
 #else
+enum { OWN_THREADS = 1 };
 #define NEEDS_THREADS_IN_CHILDREN() (void)0
 #endif
-
-static size_t own_threads; /* one, or two where a sanitizer has its own */
 
 static const http_answer good[] = {{.bytes = SUCCESS, .keep = true}};
 static const http_answer held[] = {{.bytes = SUCCESS, .keep = true, .hold = true}};
@@ -166,7 +166,7 @@ static void what_is_reported_arrives(void **state) {
 static void nothing_starts_before_it_is_needed_and_nothing_is_left(void **state) {
     bench *b = *state;
     qa_client_free(open_client(b)); /* libcurl and OpenSSL have what they keep for good */
-    const size_t threads = own_threads + 1; /* the sink's */
+    const size_t threads = OWN_THREADS + 1; /* the sink's */
     assert_true(process_await_threads(threads));
     qa_client *client = open_client(b);
     assert_int_equal(process_threads(), threads);
@@ -449,7 +449,7 @@ static int live_in_child(qa_client *client, int descriptor) {
     if (qa_client_close(client, 20 * SECOND, NULL, &error) != QA_OK)
         return 6;
     qa_client_free(client);
-    return process_await_threads(own_threads) ? 0 : 7;
+    return process_await_threads(OWN_THREADS) ? 0 : 7;
 }
 
 static void a_child_starts_anew_and_sends_nothing_of_its_parent(void **state) {
@@ -557,7 +557,7 @@ static void an_exit_with_requests_under_way_is_quick_and_clean(void **state) {
 static void many_rounds_leave_nothing_behind(void **state) {
     bench *b = *state;
     qa_client_free(open_client(b)); /* libcurl and OpenSSL have what they keep for good */
-    const size_t threads = own_threads + 1; /* the sink's */
+    const size_t threads = OWN_THREADS + 1; /* the sink's */
     size_t descriptors = process_descriptors();
     for (size_t i = 1; i <= 300; i++) {
         qa_client *client = open_client(b);
@@ -578,7 +578,6 @@ static void many_rounds_leave_nothing_behind(void **state) {
 #define SILENT(name) cmocka_unit_test_setup_teardown(name, set_up_silent, tear_down)
 
 int main(void) {
-    own_threads = process_threads();
     const struct CMUnitTest tests[] = {
         SINK(what_is_reported_arrives),
         SINK(nothing_starts_before_it_is_needed_and_nothing_is_left),
