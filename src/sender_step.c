@@ -328,9 +328,17 @@ static int64_t wait_until(int64_t at, int64_t now_us) {
     return at > now_us ? at - now_us : 0;
 }
 
+/* A stream is where batches fill up before they have lingered. */
+static bool is_of_a_stream(const qa_sender *sender, const qa_flight *flight) {
+    const qa_client_config *config = sender->config;
+    const qa_batch *batch = flight->batch;
+    return batch != NULL && batch->attempts == 0 &&
+           (batch->events >= config->batch_events || batch->bytes > config->batch_bytes / 2);
+}
+
 static void rest(qa_sender *sender, const qa_flight *first, int64_t now_us, int64_t *at) {
     for (; first != NULL; first = first->next) {
-        if (first->batch != NULL && first->batch->attempts == 0)
+        if (is_of_a_stream(sender, first))
             sender->rest_until_us = qa_clock_add(now_us, REST_US);
     }
     sender->resting = sender->hungry && now_us < sender->rest_until_us;
