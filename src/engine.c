@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "process.h"
 #include "response.h"
 #include "transport_curl.h"
 
@@ -23,11 +24,11 @@ struct qa_engine_worker {
     uint64_t random;         /* the sender's, under its lock */
     atomic_uint shares;
     atomic_bool running;  /* the thread was started: set once, for a look without the lock */
-    atomic_bool exiting;  /* the process ends */
-    pthread_mutex_t mutex; /* guards started, finished, thread */
-    pthread_cond_t ended;
+    atomic_bool hold;     /* the thread is to rest before its next step */
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t changed;
     pthread_t thread;
-    bool started, finished;
+    bool started, resting, finished;
 };
 
 /* Spreads retries only, so a clock does where the kernel has nothing. */
@@ -43,13 +44,13 @@ static bool init_locks(struct qa_engine_worker *worker) {
     if (pthread_condattr_init(&timing) != 0)
         return false;
     bool ok = pthread_condattr_setclock(&timing, CLOCK_MONOTONIC) == 0 &&
-              pthread_cond_init(&worker->ended, &timing) == 0;
+              pthread_cond_init(&worker->changed, &timing) == 0;
     pthread_condattr_destroy(&timing);
     if (!ok)
         return false;
     if (pthread_mutex_init(&worker->mutex, NULL) == 0)
         return true;
-    pthread_cond_destroy(&worker->ended);
+    pthread_cond_destroy(&worker->changed);
     return false;
 }
 
@@ -75,7 +76,7 @@ static void free_engine(qa_engine *engine) {
     struct qa_engine_worker *worker = engine->worker;
     if (worker != NULL) {
         free_transport(worker);
-        pthread_cond_destroy(&worker->ended);
+        pthread_cond_destroy(&worker->changed);
         pthread_mutex_destroy(&worker->mutex);
         free(worker);
     }
@@ -142,21 +143,36 @@ static void give_way(void) {
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 }
 
+static void rest(struct qa_engine_worker *worker) {
+    pthread_mutex_lock(&worker->mutex);
+    worker->resting = true;
+    pthread_cond_broadcast(&worker->changed);
+    while (atomic_load(&worker->hold))
+        pthread_cond_wait(&worker->changed, &worker->mutex);
+    worker->resting = false;
+    pthread_mutex_unlock(&worker->mutex);
+}
+
 static void *work(void *argument) {
     qa_engine *engine = argument;
     struct qa_engine_worker *worker = engine->worker;
     int64_t wait_us;
     give_way();
-    while (qa_sender_step(engine->sender, &wait_us))
+    while (qa_sender_step(engine->sender, &wait_us)) {
         worker->transport->ops->run(worker->transport, to_wait_ms(wait_us));
+        if (atomic_load(&worker->hold))
+            rest(worker);
+    }
     worker->transport->ops->cancel_all(worker->transport);
-    if (!atomic_load(&worker->exiting))
+    bool exiting = atomic_load(&qa_process_exiting);
+    if (!exiting)
         qa_sender_drop_all(engine->sender);
     pthread_mutex_lock(&worker->mutex);
     worker->finished = true;
-    pthread_cond_broadcast(&worker->ended);
+    pthread_cond_broadcast(&worker->changed);
     pthread_mutex_unlock(&worker->mutex);
-    qa_engine_unref(engine);
+    if (!exiting) /* else the last share would free a transport, whose libraries may be gone */
+        qa_engine_unref(engine);
     return NULL;
 }
 
@@ -200,15 +216,20 @@ qa_status qa_engine_start(qa_engine *engine, qa_error *error) {
                         strerror(failure));
 }
 
-/* Whether the thread has done its last step by then. */
-static bool wait_finished(struct qa_engine_worker *worker, int64_t until_us) {
+/* Whether *flag is set by then. With the worker's lock held. */
+static bool wait_for(struct qa_engine_worker *worker, const bool *flag, int64_t until_us) {
     struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
                              .tv_nsec = (long)(until_us % 1000000) * 1000};
     int failure = 0;
+    while (!*flag && failure == 0)
+        failure = pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
+    return *flag;
+}
+
+/* Whether the thread has done its last step by then. */
+static bool wait_finished(struct qa_engine_worker *worker, int64_t until_us) {
     pthread_mutex_lock(&worker->mutex);
-    while (!worker->finished && failure == 0)
-        failure = pthread_cond_timedwait(&worker->ended, &worker->mutex, &until);
-    bool finished = worker->finished;
+    bool finished = wait_for(worker, &worker->finished, until_us);
     pthread_mutex_unlock(&worker->mutex);
     return finished;
 }
@@ -232,8 +253,26 @@ bool qa_engine_stop(qa_engine *engine, int64_t grace_us) {
     return true;
 }
 
+void qa_engine_hold(qa_engine *engine, int64_t until_us) {
+    struct qa_engine_worker *worker = engine->worker;
+    pthread_mutex_lock(&worker->mutex);
+    if (worker->started) {
+        atomic_store(&worker->hold, true);
+        worker->transport->ops->wakeup(worker->transport);
+        (void)wait_for(worker, &worker->resting, until_us);
+    }
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+void qa_engine_resume(qa_engine *engine) {
+    struct qa_engine_worker *worker = engine->worker;
+    pthread_mutex_lock(&worker->mutex);
+    atomic_store(&worker->hold, false);
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->mutex);
+}
+
 void qa_engine_halt_begin(qa_engine *engine) {
-    atomic_store(&engine->worker->exiting, true);
     qa_sender_stop(engine->sender);
 }
 

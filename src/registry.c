@@ -12,6 +12,7 @@
 #include "process.h"
 
 #define EXIT_GRACE_US (500 * 1000)
+#define FORK_GRACE_US (50 * 1000)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* taken before any sender's lock */
 static qa_engine *engines;
@@ -23,9 +24,14 @@ static qa_engine *abandoned;
 
 static void before_fork(void) {
     pthread_mutex_lock(&lock);
+    int64_t until = qa_clock_add(qa_clock_real.now_us(NULL), FORK_GRACE_US);
+    for (qa_engine *engine = engines; engine != NULL; engine = engine->next)
+        qa_engine_hold(engine, until);
 }
 
 static void after_fork_in_parent(void) {
+    for (qa_engine *engine = engines; engine != NULL; engine = engine->next)
+        qa_engine_resume(engine);
     pthread_mutex_unlock(&lock);
 }
 
@@ -42,6 +48,7 @@ static void after_fork_in_child(void) {
 
 static void at_exit(void) {
     pthread_mutex_lock(&lock);
+    atomic_store(&qa_process_exiting, true);
     for (qa_engine *engine = engines; engine != NULL; engine = engine->next)
         qa_engine_halt_begin(engine);
     int64_t until = qa_clock_add(qa_clock_real.now_us(NULL), EXIT_GRACE_US);
