@@ -97,7 +97,6 @@ local function count(stretch, report)
   end
 end
 -- Not client:poll(), which would take Ctrl-C, an error, for one of the callback's and lose count.
--- Not client:poll(), which would take Ctrl-C, an error, for one of on_delivery's and lose the count.
 local function take_reports(lane)
   local report = lane.client:_take_report()
   while report do
