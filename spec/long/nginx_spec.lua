@@ -104,12 +104,12 @@ describe("nginx, many times", function()
   for _, name in ipairs { "QUIT", "TERM" } do
     for _, cache in ipairs { "on", "off" } do
       it("50 exits on " .. name .. " with a live thread, lua_code_cache " .. cache, function()
-        start { http = "lua_code_cache " .. cache .. ";" }
-        for round = 1, 50 do
+        start { http = "lua_code_cache " .. cache .. ";", workers = 2 }
+        for round = 1, 25 do
           sandbox:faults { { delay = 0.05, times = 2 } }
-          load_site.run(site, { from = round * 100, count = 10 })
+          load_site.run(site, { from = round * 100, count = 20 })
           assert.truthy(site:finish(name, 6))
-          if round < 50 then site:start() end
+          if round < 25 then site:start() end
         end
         assert.same({}, site:deaths())
         assert.equal(500, sandbox:wait({ distinct = 500, timeout = 5 }).events.distinct)

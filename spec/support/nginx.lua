@@ -145,8 +145,12 @@ function Site:signal(name, pid)
   shell.run("kill -" .. name .. " " .. (pid or self.pid))
 end
 
+-- Whoever adopted the daemon may take a while to notice that it has ended.
 function Site:is_running()
-  return select(2, shell.run("kill -0 " .. self.pid)) == 0
+  local file = io.open("/proc/" .. self.pid .. "/stat", "r")
+  local state = file and file:read("*a"):match("%) (%a)")
+  if file then file:close() end
+  return state ~= nil and state ~= "Z"
 end
 
 function Site:serves()
