@@ -182,6 +182,14 @@ static int claim_process(lua_State *L) {
     return 1;
 }
 
+/* main_vm(seconds): see lua_parting.h. */
+static int main_vm(lua_State *L) {
+    double seconds = (double)luaL_checknumber(L, 1);
+    luaL_argcheck(L, seconds >= 0 && seconds <= 3600, 1, "expected seconds");
+    qa_lua_parting_main(L, (int64_t)(seconds * 1e6));
+    return 0;
+}
+
 /* A background thread may outlive the last lua_close by an instant, and hosts unload modules then:
  * the code it runs must stay mapped. The Makefile links with nodelete; LuaRocks' builtin build
  * cannot, so the module also pins itself. */
@@ -208,7 +216,7 @@ static void push_encoder(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"encode", encode},       {"validate", validate},           {"sign", sign},
     {"canonical", canonical}, {"md5_available", md5_available}, {"nearest", nearest},
-    {"claim_process", claim_process}, {NULL, NULL},
+    {"claim_process", claim_process}, {"main_vm", main_vm},     {NULL, NULL},
 };
 
 int luaopen_quickaudience_core(lua_State *L) {

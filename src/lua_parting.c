@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "registry.h"
 
 #define VM "quickaudience.vm"
 
@@ -26,7 +27,13 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below; ta
 static parting *all;
 static unsigned vms;
 static char claims[CLAIMS_MAX][CLAIM_SIZE];
-static pid_t claimed_by;
+static pid_t claimed_by, main_made_by;
+
+typedef struct vm {
+    int64_t main_timeout_us; /* -1: not the host's main VM */
+} vm;
+
+static const char vm_key = 0; /* its address */
 
 static int64_t now_us(void) {
     return qa_clock_real.now_us(NULL);
@@ -100,26 +107,48 @@ bool qa_lua_parting_claim(const char *name) {
     return first;
 }
 
+static void push_vm_key(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
+}
+
+/* NULL where this VM is not counted yet. */
+static vm *find_vm(lua_State *L) {
+    push_vm_key(L);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    vm *self = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return self;
+}
+
+void qa_lua_parting_main(lua_State *L, int64_t timeout_us) {
+    vm *self = find_vm(L);
+    pthread_mutex_lock(&lock);
+    if (main_made_by == 0)
+        main_made_by = getpid();
+    bool is_main = main_made_by == getpid();
+    pthread_mutex_unlock(&lock);
+    if (self != NULL && is_main && timeout_us > self->main_timeout_us)
+        self->main_timeout_us = timeout_us;
+}
+
 /* Lua finalizes last what it made first, so all clients of this VM have come here before. */
 static int end_vm(lua_State *L) {
-    (void)L;
+    const vm *self = lua_touserdata(L, 1);
     pthread_mutex_lock(&lock);
     bool last = --vms == 0;
     pthread_mutex_unlock(&lock);
-    end_all(take(last));
+    if (self->main_timeout_us >= 0 && !last)
+        qa_registry_flush(self->main_timeout_us);
+    end_all(take(last || self->main_timeout_us >= 0));
     return 0;
 }
 
 void qa_lua_parting_open(lua_State *L) {
-    static const char key = 0;
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&key);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    bool known = !lua_isnil(L, -1);
-    lua_pop(L, 1);
-    if (known)
+    if (find_vm(L) != NULL)
         return;
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&key);
-    (void)lua_newuserdata(L, 1);
+    push_vm_key(L);
+    vm *self = lua_newuserdata(L, sizeof *self);
+    self->main_timeout_us = -1;
     if (luaL_newmetatable(L, VM)) {
         lua_pushcfunction(L, end_vm);
         lua_setfield(L, -2, "__gc");

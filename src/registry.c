@@ -124,6 +124,28 @@ bool qa_registry_is_shared(qa_engine *engine) {
     return shared;
 }
 
+enum { FLUSHED_MAX = 64 };
+
+void qa_registry_flush(int64_t timeout_us) {
+    qa_engine *found[FLUSHED_MAX];
+    uint64_t marks[FLUSHED_MAX];
+    size_t count = 0;
+    int64_t until = qa_clock_add(qa_clock_real.now_us(NULL), timeout_us);
+    pthread_mutex_lock(&lock);
+    for (qa_engine *engine = engines; engine != NULL && count < FLUSHED_MAX; engine = engine->next) {
+        qa_engine_ref(engine);
+        marks[count] = qa_sender_flush_begin(engine->sender);
+        found[count++] = engine;
+    }
+    pthread_mutex_unlock(&lock);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t left;
+        int64_t wait_us = until - qa_clock_real.now_us(NULL);
+        qa_sender_flush_wait(found[i]->sender, marks[i], wait_us > 0 ? wait_us : 0, &left);
+        qa_engine_unref(found[i]);
+    }
+}
+
 qa_status qa_registry_set_credentials(qa_engine *engine, const qa_credentials *credentials,
                                       qa_error *error) {
     pthread_mutex_lock(&lock);

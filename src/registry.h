@@ -19,6 +19,9 @@ qa_engine *qa_registry_open(const qa_client_config *config, qa_error *error);
  * has to stop it. The share stays the caller's. */
 bool qa_registry_close(qa_engine *engine);
 
+/* Gives all engines together at most `timeout_us` to deliver what they have accepted so far. */
+void qa_registry_flush(int64_t timeout_us);
+
 /* Open clients of the engine. */
 bool qa_registry_is_shared(qa_engine *engine);
 
