@@ -7,390 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a success speaks for the service when a few lone events are rejected. */
-#define EVIDENCE_US (INT64_C(60) * 1000000)
-#define NO_MEMORY_RETRY_US (100 * 1000)
-
-/* ---- the end of events ---- */
-
-static void wake_pollers(qa_sender *sender) {
-    for (qa_lane *lane = sender->lanes; lane != NULL; lane = lane->next) {
-        if (lane->wants_reports && !lane->detached)
-            qa_lane_signal(lane, true);
-    }
-}
-
-static bool somebody_polls(const qa_sender *sender) {
-    for (const qa_lane *lane = sender->lanes; lane != NULL; lane = lane->next) {
-        if (lane->wants_reports && !lane->detached)
-            return true;
-    }
-    return false;
-}
-
-static void push_report(qa_sender *sender, qa_lane *lane, const qa_report *report) {
-    sender->ledger.counts.reports++;
-    if (!lane->detached && !lane->released) {
-        if (!lane->wants_reports)
-            return;
-        qa_report_queue_push(lane->reports, report);
-        qa_lane_signal(lane, true);
-    } else if (somebody_polls(sender)) {
-        qa_report_queue_push(sender->orphans, report);
-        wake_pollers(sender);
-    }
-}
-
-/* The lane's last chunk has gone, and its client before it. */
-static void forget_lane(qa_sender *sender, qa_lane *lane) {
-    if (lane->next != NULL)
-        lane->next->previous = lane->previous;
-    if (lane->previous != NULL)
-        lane->previous->next = lane->next;
-    else
-        sender->lanes = lane->next;
-    qa_lane_free(lane);
-}
-
-void qa_sender_end(qa_sender *sender, qa_chunk *chunk, uint32_t events, qa_end end,
-                   qa_report *report) {
-    qa_lane *lane = chunk->lane;
-    report->events = events;
-    report->merged = 0;
-    push_report(sender, lane, report);
-    qa_ledger_end(&sender->ledger, events, end);
-    lane->pending -= events;
-    if (!qa_queue_end(&sender->queue, chunk, events))
-        return;
-    qa_queue_recycle(&sender->queue, chunk);
-    if (--lane->chunks == 0 && lane->released)
-        forget_lane(sender, lane);
-}
-
-/* All that is left of the batch has ended alike; frees the batch. */
-static void end_batch(qa_sender *sender, qa_batch *batch, qa_end end, qa_report *report) {
-    for (size_t i = 0; i < batch->slice_count; i++)
-        qa_sender_end(sender, batch->slices[i].chunk, batch->slices[i].events, end, report);
-    qa_batch_free(batch);
-}
-
-static void fill_drop(const qa_sender *sender, const qa_batch *batch, qa_end end,
-                      qa_report *report) {
-    const qa_verdict *last = batch != NULL ? batch->last : NULL;
-    const char *why = last != NULL ? last->message : sender->gate.message;
-    const char *between = why[0] != '\0' ? "; last: " : "";
-    qa_error error; /* cuts at a whole character */
-    if (end == QA_END_CLOSED)
-        qa_error_set(&error, QA_CLOSED, "closed before it was delivered%s%s", between, why);
-    else
-        qa_error_set(&error, QA_TIMEOUT, "not delivered within %.6g s%s%s",
-                     (double)sender->config->delivery_deadline_us / 1e6, between, why);
-    *report = (qa_report){.status = QA_REPORT_DROPPED,
-                          .code = error.status,
-                          .possibly_stored = batch != NULL && batch->possibly_stored};
-    memcpy(report->message, error.message, sizeof report->message);
-    if (last != NULL)
-        memcpy(report->trace_id, last->trace_id, sizeof report->trace_id);
-}
-
-/* One event, refused for itself: `batch->last` says why. Frees the batch. */
-static void bury(qa_sender *sender, qa_batch *batch) {
-    static const qa_verdict unknown = {.action = QA_ACTION_REJECT,
-                                       .code = QA_REJECTED,
-                                       .message = "the service rejected the event"};
-    const qa_verdict *why = batch->last != NULL ? batch->last : &unknown;
-    const qa_batch_slice *slice = &batch->slices[0];
-    qa_dead_letter letter = {.event = slice->chunk->data + slice->offset,
-                             .length = slice->length,
-                             .code = why->code,
-                             .service_code = why->service_code,
-                             .message = why->message,
-                             .trace_id = why->trace_id,
-                             .attempts = batch->attempts,
-                             .wall_ms = sender->clock.wall_ms(sender->clock.state)};
-    qa_dead_add(sender->dead, &letter);
-    qa_report report = {.status = QA_REPORT_DEAD,
-                        .code = why->code,
-                        .possibly_stored = batch->possibly_stored};
-    memcpy(report.trace_id, why->trace_id, sizeof report.trace_id);
-    memcpy(report.message, why->message, sizeof report.message);
-    end_batch(sender, batch, QA_END_DEAD, &report);
-}
-
-/* ---- deadlines and the end ---- */
-
-static void drop_slice(void *context, qa_batch *batch, const qa_batch_slice *slice) {
-    qa_sender *sender = context;
-    qa_report report;
-    fill_drop(sender, batch, QA_END_DEADLINE, &report);
-    qa_sender_end(sender, slice->chunk, slice->events, QA_END_DEADLINE, &report);
-}
-
-static bool expire_list(qa_sender *sender, qa_batch_list *list, int64_t now_us, int64_t *at) {
-    bool any = false;
-    for (qa_batch *batch = list->first, *next; batch != NULL; batch = next) {
-        next = batch->next;
-        if (batch->expires_us <= now_us) {
-            any = true;
-            qa_batch_expire(batch, now_us, sender->config->delivery_deadline_us, drop_slice,
-                            sender);
-        }
-        if (batch->events > 0) {
-            *at = qa_clock_earlier(*at, batch->expires_us);
-            continue;
-        }
-        qa_batch_list_remove(list, batch);
-        if (list == &sender->held)
-            batch->trial->held--;
-        qa_batch_free(batch);
-    }
-    return any;
-}
-
-static void drop_first_ready(qa_sender *sender, qa_end end) {
-    qa_chunk *chunk = sender->queue.first_ready;
-    qa_report report;
-    qa_queue_pop_ready(&sender->queue);
-    fill_drop(sender, NULL, end, &report);
-    qa_sender_end(sender, chunk, chunk->events - chunk->taken_events, end, &report);
-}
-
-static bool expire_ready(qa_sender *sender, int64_t now_us, int64_t *at) {
-    bool any = false;
-    while (sender->queue.first_ready != NULL) {
-        int64_t expires = qa_clock_add(sender->queue.first_ready->opened_us,
-                                       sender->config->delivery_deadline_us);
-        if (expires > now_us) {
-            *at = qa_clock_earlier(*at, expires);
-            break;
-        }
-        drop_first_ready(sender, QA_END_DEADLINE);
-        any = true;
-    }
-    return any;
-}
-
-/* Direct sends that found no free request in all their time. */
-static void expire_tickets(qa_sender *sender, int64_t now_us, int64_t *at) {
-    while (sender->first_ticket != NULL) {
-        qa_ticket *ticket = sender->first_ticket;
-        int64_t expires =
-            qa_clock_add(*qa_ticket_started_us(ticket), sender->config->timeout_us);
-        if (expires > now_us) {
-            *at = qa_clock_earlier(*at, expires);
-            return;
-        }
-        sender->first_ticket = *qa_ticket_next(ticket);
-        if (sender->first_ticket == NULL)
-            sender->last_ticket = NULL;
-        sender->tickets--;
-        qa_ticket_finish(ticket, &(qa_send_result){.status = QA_TIMEOUT,
-                                                   .retriable = true,
-                                                   .message = "send: not started in time, as all "
-                                                              "requests were under way"});
-    }
-}
-
-static void tell_waiters(qa_sender *sender) {
-    if (sender->waiters > 0)
-        pthread_cond_broadcast(&sender->changed);
-}
-
-void qa_sender_expire(qa_sender *sender, int64_t now_us, int64_t *at) {
-    bool any = expire_list(sender, &sender->waiting, now_us, at);
-    any = expire_list(sender, &sender->held, now_us, at) || any;
-    any = expire_ready(sender, now_us, at) || any;
-    expire_tickets(sender, now_us, at);
-    if (any)
-        tell_waiters(sender);
-}
-
-void qa_sender_drop_queued(qa_sender *sender) {
-    qa_sender_release_held(sender);
-    while (sender->waiting.first != NULL) {
-        qa_batch *batch = sender->waiting.first;
-        qa_report report;
-        fill_drop(sender, batch, QA_END_CLOSED, &report);
-        qa_batch_list_remove(&sender->waiting, batch);
-        end_batch(sender, batch, QA_END_CLOSED, &report);
-    }
-    while (sender->queue.first_ready != NULL)
-        drop_first_ready(sender, QA_END_CLOSED);
-    while (sender->first_ticket != NULL) {
-        qa_ticket *ticket = sender->first_ticket;
-        sender->first_ticket = *qa_ticket_next(ticket);
-        qa_ticket_finish(ticket, &(qa_send_result){.status = QA_CLOSED,
-                                                   .message = "send: the client was closed"});
-    }
-    sender->last_ticket = NULL;
-    sender->tickets = 0;
-}
-
-/* ---- what was rejected ---- */
-
-/* Whether the service is known to accept others, so that a rejection speaks of its events alone. */
-static bool has_evidence(const qa_sender *sender, const qa_trial *trial) {
-    if (trial->events >= QA_TRIAL_EVENTS_MIN)
-        return sender->success_seq > trial->began;
-    int64_t now = sender->clock.now_us(sender->clock.state);
-    return sender->success_us != INT64_MIN && now - sender->success_us <= EVIDENCE_US;
-}
-
-static void unhold(qa_sender *sender, qa_batch *batch) {
-    qa_batch_list_remove(&sender->held, batch);
-    batch->trial->held--;
-}
-
-static void bury_held(qa_sender *sender, bool exhausted_too) {
-    for (qa_batch *batch = sender->held.first, *next; batch != NULL; batch = next) {
-        next = batch->next;
-        bool sure = has_evidence(sender, batch->trial) ||
-                    (exhausted_too && qa_trial_is_exhausted(batch->trial));
-        if (!sure)
-            continue;
-        /* A trial is exhausted as a whole: it must stay so while its pieces go one by one. */
-        unhold(sender, batch);
-        bury(sender, batch);
-    }
-}
-
-void qa_sender_release_held(qa_sender *sender) {
-    while (sender->held.first != NULL) {
-        qa_batch *batch = sender->held.first;
-        unhold(sender, batch);
-        qa_batch_list_push(&sender->waiting, batch);
-    }
-}
-
-bool qa_sender_wants_check(const qa_sender *sender) {
-    if (sender->checking)
-        return false;
-    for (const qa_batch *batch = sender->held.first; batch != NULL; batch = batch->next) {
-        if (qa_trial_is_exhausted(batch->trial))
-            return true;
-    }
-    return false;
-}
-
-static bool is_systemic_pause(const qa_sender *sender) {
-    return sender->gate.state == QA_STATE_PAUSED && sender->gate.reason == QA_REJECTED;
-}
-
-/* It isn't the events: all are kept. */
-static void pause_all(qa_sender *sender, const qa_verdict *verdict, int64_t now_us) {
-    qa_error error; /* cuts at a whole character */
-    qa_error_set(&error, QA_REJECTED, "every event is rejected: %s", verdict->message);
-    /* With a pass of its own: the request's may be older than another failure. */
-    qa_gate_pass pass = qa_gate_enter(&sender->gate, true);
-    qa_gate_pause(&sender->gate, pass, now_us, QA_REJECTED, error.message);
-    qa_sender_release_held(sender);
-}
-
-/* The batch goes on as it is, after a moment: memory was short for what had to be done. */
-static void try_later(qa_sender *sender, qa_batch *batch, int64_t now_us) {
-    batch->next_attempt_us = qa_clock_add(now_us, NO_MEMORY_RETRY_US);
-    qa_batch_list_front(&sender->waiting, batch);
-}
-
-/* Both halves to the front, but behind this one's own sibling: so both halves of a level are asked
- * before either is taken apart further, which is what tells the cases apart soonest. */
-static void send_halves(qa_sender *sender, qa_batch *batch, qa_batch *sibling, int64_t now_us) {
-    qa_batch *half = qa_batch_split(batch);
-    if (half == NULL) {
-        try_later(sender, batch, now_us);
-        return;
-    }
-    batch->next_attempt_us = half->next_attempt_us = 0;
-    if (sibling != NULL && sender->waiting.first == sibling) {
-        qa_batch_list_after(&sender->waiting, sibling, half);
-        qa_batch_list_after(&sender->waiting, sibling, batch);
-    } else {
-        qa_batch_list_front(&sender->waiting, half);
-        qa_batch_list_front(&sender->waiting, batch);
-    }
-}
-
-static bool join_trial(qa_sender *sender, qa_batch *batch, uint64_t reason) {
-    if (batch->trial == NULL) {
-        batch->trial = qa_trial_new(batch->events, sender->flights, reason);
-        batch->depth = 0;
-        batch->twin_reason = 0;
-        qa_batch_part(batch);
-    }
-    return batch->trial != NULL;
-}
-
-/* While everything is rejected, a probe that is rejected too makes room for another part. */
-static void rejected_probe(qa_sender *sender, qa_batch *batch) {
-    qa_batch *half = qa_batch_split(batch);
-    batch->next_attempt_us = 0;
-    qa_batch_list_push(&sender->waiting, batch);
-    if (half == NULL)
-        return;
-    half->next_attempt_us = 0;
-    qa_batch_list_push(&sender->waiting, half);
-}
-
-static void rejected(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
-                     int64_t now_us) {
-    qa_batch *batch = flight->batch, *sibling = batch->sibling;
-    uint64_t reason = qa_trial_reason(verdict);
-    bool systemic = is_systemic_pause(sender);
-    if (systemic)
-        qa_gate_fail(&sender->gate, flight->pass, now_us, -1, QA_REJECTED, verdict->message);
-    else
-        qa_gate_succeed(&sender->gate, flight->pass); /* it answers, and it can be talked to */
-    if (!join_trial(sender, batch, reason)) {
-        try_later(sender, batch, now_us);
-        return;
-    }
-    qa_trial_rejected(batch->trial, batch->depth, reason, batch->twin_reason);
-    if (sibling != NULL)
-        sibling->twin_reason = reason;
-    qa_batch_part(batch);
-    if (systemic) {
-        rejected_probe(sender, batch);
-        return;
-    }
-    if (batch->events > 1) {
-        send_halves(sender, batch, sibling, now_us);
-        return;
-    }
-    if (has_evidence(sender, batch->trial)) {
-        bury(sender, batch);
-        return;
-    }
-    qa_batch_list_push(&sender->held, batch);
-    batch->trial->held++;
-    if (qa_trial_is_systemic(batch->trial, batch->depth))
-        pause_all(sender, verdict, now_us);
-}
-
 /* ---- verdicts on queued events ---- */
 
 static void accepted(qa_sender *sender, const qa_flight *flight, bool events, int64_t now_us) {
     sender->success_us = now_us;
     if (!events) {
         /* Where all events are rejected, that an empty list is not says nothing. */
-        if (is_systemic_pause(sender))
+        if (qa_sender_is_systemic(sender))
             qa_gate_withdraw(&sender->gate, flight->pass);
         else
             qa_gate_succeed(&sender->gate, flight->pass);
         return;
     }
     qa_gate_succeed(&sender->gate, flight->pass);
-    if (is_systemic_pause(sender)) /* any success ends it, however old */
+    if (qa_sender_is_systemic(sender)) /* any success ends it, however old */
         qa_gate_reset(&sender->gate);
     if (flight->seq > sender->success_seq)
         sender->success_seq = flight->seq;
-    bury_held(sender, false);
+    qa_sender_bury_held(sender, false);
 }
 
 static void delivered(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
                       int64_t now_us) {
     qa_report report = {.status = QA_REPORT_DELIVERED, .code = QA_OK};
     memcpy(report.trace_id, verdict->trace_id, sizeof report.trace_id);
-    end_batch(sender, flight->batch, QA_END_DELIVERED, &report);
+    qa_sender_end_batch(sender, flight->batch, QA_END_DELIVERED, &report);
     accepted(sender, flight, true, now_us);
 }
 
@@ -428,10 +69,10 @@ static void halve(qa_sender *sender, qa_flight *flight, int64_t now_us) {
     qa_batch *batch = flight->batch;
     qa_gate_succeed(&sender->gate, flight->pass);
     if (batch->events == 1) {
-        bury(sender, batch);
+        qa_sender_bury(sender, batch);
         return;
     }
-    send_halves(sender, batch, NULL, now_us);
+    qa_sender_send_halves(sender, batch, NULL, now_us);
     /* Cut by count, one half may be the larger: it is what is known to be worth a try. */
     uint64_t limit = batch->bytes;
     if (batch->sibling != NULL && batch->sibling->bytes > limit)
@@ -463,7 +104,7 @@ static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *
     switch (verdict->action) {
     case QA_ACTION_DELIVERED: delivered(sender, flight, verdict, now_us); break;
     case QA_ACTION_RETRY: retry(sender, flight, verdict, now_us); break;
-    case QA_ACTION_REJECT: rejected(sender, flight, verdict, now_us); break;
+    case QA_ACTION_REJECT: qa_sender_rejected(sender, flight, verdict, now_us); break;
     case QA_ACTION_HALVE: halve(sender, flight, now_us); break;
     case QA_ACTION_PAUSE: paused(sender, flight, verdict, now_us); break;
     }
@@ -478,7 +119,7 @@ static void apply_check(qa_sender *sender, qa_flight *flight, const qa_verdict *
     switch (verdict->action) {
     case QA_ACTION_DELIVERED:
         accepted(sender, flight, false, now_us);
-        bury_held(sender, true);
+        qa_sender_bury_held(sender, true);
         break;
     case QA_ACTION_RETRY:
         if (sender->stopping)
@@ -489,7 +130,7 @@ static void apply_check(qa_sender *sender, qa_flight *flight, const qa_verdict *
         break;
     case QA_ACTION_REJECT:
         qa_gate_withdraw(&sender->gate, flight->pass);
-        pause_all(sender, verdict, now_us);
+        qa_sender_pause_all(sender, verdict, now_us);
         break;
     case QA_ACTION_HALVE:
     case QA_ACTION_PAUSE:
@@ -560,5 +201,5 @@ void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *ver
     case QA_FLIGHT_CHECK: apply_check(sender, flight, verdict, now); break;
     }
     free(flight);
-    tell_waiters(sender);
+    qa_sender_tell_waiters(sender);
 }

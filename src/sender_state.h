@@ -1,5 +1,5 @@
 /* sender_state.h
- * What the sender is made of, shared by its three files and by nothing else.
+ * What the sender is made of, shared by its files and by nothing else.
  * Does not know who calls.
  * SPDX-License-Identifier: MIT */
 #ifndef QA_SENDER_STATE_H
@@ -84,30 +84,64 @@ static inline void qa_sender_unlock(qa_sender *sender) {
     pthread_mutex_unlock(&sender->mutex);
 }
 
+/* Without the lock: it is a system call. */
+static inline void qa_sender_wake(qa_sender *sender) {
+    if (sender->transport != NULL)
+        sender->transport->ops->wakeup(sender->transport);
+}
+
 /* All below: with the lock held. */
 
-/* sender.c: the lane's open chunk takes no more. True: the thread has to be woken for it. */
+/* ---- sender_report.c ---- */
+
+/* The lane's open chunk takes no more. True: the thread has to be woken for it. */
 bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane);
 
-/* sender_outcome.c: one request has ended. Frees the flight and finishes its ticket. `answer` may
- * be NULL: it couldn't be started. */
+/* ---- sender_outcome.c ---- */
+
+/* One request has ended. Frees the flight and finishes its ticket. `answer` may be NULL: it couldn't
+ * be started. */
 void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
                      const qa_answer *answer);
 
-/* sender_outcome.c: events of a chunk that aren't in flight have ended, and are reported. */
-void qa_sender_end(qa_sender *sender, qa_chunk *chunk, uint32_t events, qa_end end,
-                   qa_report *report);
+/* ---- sender_end.c ---- */
 
-/* sender_outcome.c: what is too old is dropped; *at is lowered to when the next is. */
+/* All events of a batch that isn't in flight have ended alike, and are reported; frees the batch. */
+void qa_sender_end_batch(qa_sender *sender, qa_batch *batch, qa_end end, qa_report *report);
+
+/* Its one event was refused for itself, as `batch->last` says: a dead letter. Frees the batch. */
+void qa_sender_bury(qa_sender *sender, qa_batch *batch);
+
+/* What is too old is dropped; *at is lowered to when the next is. */
 void qa_sender_expire(qa_sender *sender, int64_t now_us, int64_t *at);
 
-/* sender_outcome.c: everything that isn't in flight is dropped because the client was closed. */
+/* Everything that isn't in flight is dropped because the client was closed. */
 void qa_sender_drop_queued(qa_sender *sender);
 
-/* sender_outcome.c: events that were held are sent again. */
+/* Events have ended: whoever waits for that looks again. */
+void qa_sender_tell_waiters(qa_sender *sender);
+
+/* ---- sender_reject.c ---- */
+
+/* The flight's batch was rejected. */
+void qa_sender_rejected(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
+                        int64_t now_us);
+
+/* The batch in two, to be sent next. `sibling`: the half that it was cut off itself, or NULL. */
+void qa_sender_send_halves(qa_sender *sender, qa_batch *batch, qa_batch *sibling, int64_t now_us);
+
+/* Whether it is paused because everything is rejected; and the verdict that makes it so. */
+bool qa_sender_is_systemic(const qa_sender *sender);
+void qa_sender_pause_all(qa_sender *sender, const qa_verdict *verdict, int64_t now_us);
+
+/* Held events that the service is known to have refused for themselves are set aside;
+ * `exhausted_too`: also those about which nothing more can be learnt. */
+void qa_sender_bury_held(qa_sender *sender, bool exhausted_too);
+
+/* Held events are sent again. */
 void qa_sender_release_held(qa_sender *sender);
 
-/* sender_outcome.c: whether an empty list has to be sent to learn about held events. */
+/* Whether an empty list has to be sent to learn about held events. */
 bool qa_sender_wants_check(const qa_sender *sender);
 
 #endif

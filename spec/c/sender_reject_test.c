@@ -1,4 +1,4 @@
-/* sender_outcome_test.c
+/* sender_reject_test.c
  * Rejections: a batch taken apart down to the culprit, and the case in which it isn't the events.
  * Does not know threads, sockets or real time.
  * SPDX-License-Identifier: MIT */
@@ -560,5 +560,5 @@ int main(void) {
         TEST(held_events_are_dropped_at_the_close),
         TEST(every_event_ends_well_in_any_weather),
     };
-    return cmocka_run_group_tests_name("sender_outcome", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sender_reject", tests, NULL, NULL);
 }
