@@ -62,7 +62,9 @@ end
 --- Starts the command as a process of its own: its pid, and a pipe that ends when it does.
 function M.start(args, environment)
   local words = {}
-  for name, value in pairs(environment) do words[#words + 1] = name .. "=" .. sandbox.quote(value) end
+  for name, value in pairs(environment) do
+    words[#words + 1] = name .. "=" .. sandbox.quote(value)
+  end
   words[#words + 1] = sandbox.command()
   for _, word in ipairs(args) do words[#words + 1] = sandbox.quote(word) end
   local pipe = assert(io.popen("echo $$; exec env " .. table.concat(words, " ")
@@ -94,8 +96,8 @@ function M.events(count)
   return table.concat(list)
 end
 
---- Imports a file, killing the process `kills` times, and resuming. Each kill comes when a number of
---- events drawn by lot has arrived. Returns the sandbox's counts, and how the last run ended.
+--- Imports a file, killing the process `kills` times, and resuming. Each kill comes when a number
+--- of events drawn by lot has arrived. Returns the sandbox's counts, and how the last run ended.
 function M.import_with_kills(box, path, total, kills, args)
   local environment = M.environment(box)
   local line = { "import", path, "--resume" }

@@ -101,7 +101,7 @@ end
 
 -- A record that goes on over line ends.
 local function several_lines(self, first)
-  local more, text = {}, first.text
+  local more, text, reason = {}, first.text, "a quoted field does not end"
   while #more < RECORD_LINES_MAX and #text < RECORD_MAX do
     local item = take(self)
     if not item or item.reason then
@@ -114,11 +114,14 @@ local function several_lines(self, first)
     if find(item.text, '"', 1, true) then
       local fields, count = M.parse(text, self.delimiter)
       if fields then return fields, count, item, text end
-      if fields == false then break end
+      if fields == false then
+        reason = count
+        break
+      end
     end
   end
   put_back(self, more)
-  return false, "a quoted field does not end"
+  return false, reason
 end
 
 --- The next record's fields and how many they are; false and a reason if it is broken; nil when

@@ -129,12 +129,14 @@ end
 -- Steps over a stretch that an earlier run has done, where one begins.
 local function skip_done(self)
   local book = self.journal
-  local to, count = book:done_from(self.stretch_from)
-  while to do
+  while true do
+    local to, count = book:done_from(self.stretch_from)
+    -- The answer for what lay before may have come already, and joined it to the prefix.
+    if not to and book.prefix > self.stretch_from then to, count = book.prefix, book.lines end
+    if not to then break end
     local ok, message = self.reader:skip_to(to, count)
     if not ok then error({ message = message }, 0) end
     self.stretch_from = to
-    to, count = book:done_from(to)
   end
   self.stop_at = book:next_done(self.stretch_from) or math.huge
 end
