@@ -40,8 +40,9 @@ typedef struct qa_batch {
     qa_batch_slice slices[];
 } qa_batch;
 
-/* The next batch of what is ready: as many events as fit, in order, at least one. NULL when nothing
- * is ready, or when out of memory: *no_memory tells. `deadline_us` counts from a chunk's opening. */
+/* The next batch of what is ready: as many events as fit, in order, at least one. NULL when
+ * nothing is ready, or when out of memory: *no_memory tells. `deadline_us` counts from a chunk's
+ * opening. */
 qa_batch *qa_batch_take(qa_queue *queue, uint64_t max_events, uint64_t max_bytes,
                         int64_t deadline_us, bool *no_memory);
 

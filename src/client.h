@@ -18,10 +18,10 @@
 
 /* A handle. Clients of equal configuration share one sender and its thread, which starts on first
  * use and ends with the last of them. Every function may be called from any thread, but none while
- * qa_client_close or qa_client_free of the same handle runs or after it was freed. After a fork, the
- * child's handles start anew on their first call (which must return before another thread calls):
- * empty, with a thread of their own on first use.
- * Events are wire JSON, joined by ",\n" (JSON holds no raw newline, so that text can be cut). */
+ * qa_client_close or qa_client_free of the same handle runs or after it was freed. After a fork,
+ * the child's handles start anew on their first call (which must return before another thread
+ * calls): empty, with a thread of their own on first use. Events are wire JSON, joined by ",\n"
+ * (JSON holds no raw newline, so that text can be cut). */
 typedef struct qa_client qa_client;
 
 /* Starts nothing yet. The configuration is copied. `wants_reports`: somebody will poll. */

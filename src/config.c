@@ -118,7 +118,7 @@ static bool same_texts(const qa_client_config *a, const qa_client_config *b) {
 }
 
 static bool same_numbers(const qa_client_config *a, const qa_client_config *b) {
-    /* Written so that no two doubles are compared for equality by ==, which compilers warn about. */
+    /* Compilers warn about doubles that are compared by ==. */
     bool same_rate = !(a->max_requests_per_second < b->max_requests_per_second) &&
                      !(a->max_requests_per_second > b->max_requests_per_second);
     return same_rate && a->sign_encoding == b->sign_encoding &&

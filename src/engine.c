@@ -137,7 +137,7 @@ static int64_t to_wait_ms(int64_t wait_us) {
 }
 
 /* The thread must not take the core from the very call that woke it: a batch task is never put
- * before a running one (Linux). Needs no privilege; where it is refused, calls just wait at times. */
+ * before a running one (Linux). Needs no privilege; where it is refused, calls wait at times. */
 static void give_way(void) {
     const struct sched_param none = {0};
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);

@@ -36,13 +36,15 @@ qa_status qa_engine_start(qa_engine *engine, qa_error *error);
  * goes on alone, and frees what it still uses. False in that case. Once, by one thread. */
 bool qa_engine_stop(qa_engine *engine, int64_t grace_us);
 
-/* The process forks: the thread is held where it is in no library, for those have locks that a child
- * would find taken for ever. Waits until then, or until `until_us`; then resume it, in the parent. */
+/* The process forks: the thread is held where it is in no library, for those have locks that a
+ * child would find taken for ever. Waits until then, or until `until_us`; then resume it, in the
+ * parent. */
 void qa_engine_hold(qa_engine *engine, int64_t until_us);
 void qa_engine_resume(qa_engine *engine);
 
-/* The process exits, and qa_process_exiting says so: the thread is stopped so that it uses no library while those are being shut
- * down. Drops, reports and frees nothing. Two calls, so that many engines end at a time. */
+/* The process exits, and qa_process_exiting says so: the thread is stopped so that it uses no
+ * library while those are being shut down. Drops, reports and frees nothing. Two calls, so that
+ * many engines end at a time. */
 void qa_engine_halt_begin(qa_engine *engine);
 void qa_engine_halt_wait(qa_engine *engine, int64_t until_us);
 

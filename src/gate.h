@@ -39,7 +39,7 @@ void qa_gate_init(qa_gate *gate, int64_t base_us, int64_t max_us, const qa_rando
 /* Whether a request may enter now; if not yet, *at is lowered to when it may. */
 bool qa_gate_ready(const qa_gate *gate, int64_t now_us, int64_t *at);
 
-/* One enters: after qa_gate_ready, or regardless of it (a direct send, which is never the probe). */
+/* One enters: after qa_gate_ready, or regardless of it (a direct send, never the probe). */
 qa_gate_pass qa_gate_enter(qa_gate *gate, bool regardless);
 
 /* Each request that entered ends with exactly one of these. */

@@ -28,7 +28,7 @@ typedef struct qa_ledger_counts {
     uint64_t queued, spooled, in_flight;
     uint64_t requests;                         /* that ended, direct sends and checks included */
     uint64_t requests_by[QA_LEDGER_CODES];     /* the same by qa_status; QA_OK: accepted */
-    uint64_t retries;                          /* requests that carried events not for the first time */
+    uint64_t retries;                          /* requests that carried events once more */
     uint64_t bytes_sent;                       /* event text in requests that left, each time */
     uint64_t reports;                          /* delivery reports made */
     uint64_t replaced_bytes;                   /* that were not UTF-8 and became U+FFFD */
@@ -37,7 +37,7 @@ typedef struct qa_ledger_counts {
 /* Open, so that it can be embedded; all zero bytes is an empty one. The owner's lock guards it. */
 typedef struct qa_ledger {
     qa_ledger_counts counts;
-    qa_histogram queue_latency; /* us: from a chunk's first event to the start of its first request */
+    qa_histogram queue_latency; /* us: from a chunk's first event to its first request */
     qa_histogram round_trip;    /* us: of requests that were answered */
     qa_histogram batch_size;    /* events of a request */
 } qa_ledger;

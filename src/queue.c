@@ -7,8 +7,8 @@
 #include <inttypes.h>
 
 /* Together 2 MiB at most. A chunk that is handed from thread to thread would otherwise go through
- * the allocator, which gives the pages back and takes them anew: page faults and system calls inside
- * report(), under the lock. */
+ * the allocator, which gives the pages back and takes them anew: page faults and system calls
+ * inside report(), under the lock. */
 enum { SPARES_MAX = 8, SPARE_CAPACITY_MAX = 256 * 1024 };
 
 void qa_queue_init(qa_queue *queue, uint64_t max_events, uint64_t max_bytes) {

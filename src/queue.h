@@ -16,7 +16,7 @@
 typedef struct qa_queue {
     uint64_t max_events, max_bytes;
     uint64_t events; /* that haven't ended */
-    uint64_t bytes;  /* text of the chunks that are still there, as those memory is really held for */
+    uint64_t bytes;  /* text of the chunks that are there, as long as they are */
     uint64_t next_seq;
     qa_chunk *oldest, *newest;
     qa_chunk *first_ready, *last_ready; /* closed, and not wholly in batches */

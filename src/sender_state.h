@@ -99,14 +99,14 @@ bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane);
 
 /* ---- sender_outcome.c ---- */
 
-/* One request has ended. Frees the flight and finishes its ticket. `answer` may be NULL: it couldn't
- * be started. */
+/* One request has ended. Frees the flight and finishes its ticket. `answer` may be NULL: it
+ * couldn't be started. */
 void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
                      const qa_answer *answer);
 
 /* ---- sender_end.c ---- */
 
-/* All events of a batch that isn't in flight have ended alike, and are reported; frees the batch. */
+/* All events of a batch that isn't in flight have ended alike: reported; frees the batch. */
 void qa_sender_end_batch(qa_sender *sender, qa_batch *batch, qa_end end, qa_report *report);
 
 /* Its one event was refused for itself, as `batch->last` says: a dead letter. Frees the batch. */

@@ -92,8 +92,8 @@ static void keep_under_limit(qa_sender *sender, qa_batch *batch) {
     }
 }
 
-/* What was sent before goes first, unless something new makes the better probe: after failures, what
- * hasn't failed; in a systemic pause, old and new take turns, as the old ones may all be bad. */
+/* What was sent before goes first, unless something new makes the better probe: after failures,
+ * what hasn't failed; in a systemic pause, old and new take turns: the old ones may all be bad. */
 static bool is_fresh_first(qa_sender *sender, const qa_batch *waiting) {
     if (waiting == NULL)
         return true;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Adds to a local time to get the service's; 0 at first. One thread at a time (the owner's lock). */
+/* Added to a local time it gives the service's; 0 at first. The owner's lock guards it. */
 typedef struct qa_skew {
     int64_t offset_ms;
 } qa_skew;

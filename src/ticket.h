@@ -20,7 +20,7 @@ typedef struct qa_send_result {
     bool possibly_stored; /* not OK, but the service may have stored it */
     bool verified;        /* over TLS with the peer verified */
     int http_status;      /* 0: no answer came */
-    int64_t clock_offset_ms;                     /* service minus local, as corrected for; 0 at first */
+    int64_t clock_offset_ms; /* service minus local, as corrected for; 0 at first */
     int64_t dns_us, connect_us, tls_us, total_us; /* durations of the stages; 0: not reached */
     char trace_id[QA_RESPONSE_TRACE_MAX];
     char service_code[QA_RESPONSE_CODE_MAX];
@@ -34,7 +34,7 @@ typedef struct qa_ticket qa_ticket;
  * ticket of the parent counts as done, with QA_CLOSED. */
 bool qa_ticket_done(qa_ticket *ticket);
 
-/* Waits until it is done, for at most `timeout_us` (negative: without limit). Whether it is done. */
+/* Waits until it is done, at most `timeout_us` (negative: without limit). Whether it is done. */
 bool qa_ticket_wait(qa_ticket *ticket, int64_t timeout_us);
 
 /* NULL while it isn't done; belongs to the ticket. */

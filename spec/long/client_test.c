@@ -150,12 +150,12 @@ static void memory_stays_flat_over_a_long_stream(void **state) {
     sink *s = start(false);
     qa_client *client = open_client();
     qa_error error;
+    static const char event[] = "{\"customerId\":\"u-42\",\"eventCode\":\"pay_order\"}";
     size_t early = 0;
     for (int i = 0; i < STREAM; i++) {
         if (i == STREAM / 10)
             early = process_rss_bytes();
-        while (qa_client_report(client, "{\"customerId\":\"u-42\",\"eventCode\":\"pay_order\"}", 47, 1,
-                                &error) == QA_QUEUE_FULL)
+        while (qa_client_report(client, event, strlen(event), 1, &error) == QA_QUEUE_FULL)
             sched_yield();
         qa_report got;
         if (i % 1000 == 0) {

@@ -11,8 +11,8 @@
 
 size_t process_threads(void);
 
-/* Waits, 20 s at most, until there are `count` threads: one that was joined is seen a moment longer.
- * Whether there are. */
+/* Waits, 20 s at most, until there are `count` threads: one that was joined is seen a moment
+ * longer. Whether there are. */
 bool process_await_threads(size_t count);
 
 size_t process_descriptors(void);
