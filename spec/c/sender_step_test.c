@@ -188,7 +188,7 @@ static void small_chunks_share_a_request(void **state) {
     world_answer_all(w, world_ok());
     assert_int_equal(world_stats(w).counts.delivered, 210);
     const char *body = w->transport.requests[1].body;
-    assert_memory_equal(body, "[{\"n\":200},\n{\"n\":201},\n", 24);
+    assert_ptr_equal(strstr(body, "[{\"n\":200},\n{\"n\":201},\n"), body);
     assert_non_null(strstr(body, "{\"n\":208},\n{\"n\":209}]"));
 }
 
