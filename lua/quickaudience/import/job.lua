@@ -16,6 +16,7 @@ local M = {}
 
 local STRETCH_BYTES = 4 * 1024 * 1024 -- of input; keeps the memory small where lines are long
 local STRETCH_REFUSED = 1000 -- lines, because a stretch remembers them
+local LOOK_EVERY = 8 -- lines; divides STRETCH_REFUSED
 
 ---@class quickaudience.import.options
 ---@field path string "-" for standard input
@@ -141,10 +142,13 @@ local function skip_done(self)
   self.stop_at = book:next_done(self.stretch_from) or math.huge
 end
 
+-- The bytes are looked at now and then only, unless an offset has to be met.
 local function stretch_is_full(self)
+  local count = self.in_stretch + self.in_stretch_refused
+  if self.in_stretch >= self.stretch_events then return true end
+  if count % LOOK_EVERY ~= 0 and self.stop_at == math.huge then return false end
   local offset = self.reader:offset()
-  return self.in_stretch >= self.stretch_events
-    or self.in_stretch_refused >= STRETCH_REFUSED
+  return self.in_stretch_refused >= STRETCH_REFUSED
     or offset - self.stretch_from >= STRETCH_BYTES
     or offset >= self.stop_at
 end
@@ -166,7 +170,7 @@ local function read_all(self)
     else
       break
     end
-    if self.in_stretch >= self.stretch_events or stretch_is_full(self) then
+    if stretch_is_full(self) then
       cut(self)
       if self.stop_at < math.huge then skip_done(self) end
       if self.failure then return end
