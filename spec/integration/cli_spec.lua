@@ -90,6 +90,7 @@ describe("the command", function()
       local code, out, err = run { "send", "--customer-id", "u" }
       assert.same({ 1, "" }, { code, out })
       assert.truthy(err:find("event.event_code: missing", 1, true), err)
+      local _
       code, _, err = run({ "send" }, "{")
       assert.equal(2, code)
       assert.truthy(err:find("standard input:", 1, true), err)
