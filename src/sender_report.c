@@ -1,5 +1,6 @@
-/* sender_report.c The sender's intake: report() puts events into a lane's chunk, within the
- * bounds, or refuses them. Does not know when they are sent (sender_step.c).
+/* sender_report.c
+ * The sender's intake: report() puts events into a lane's chunk, within the bounds, or refuses them.
+ * Does not know when they are sent (sender_step.c).
  * SPDX-License-Identifier: MIT */
 #include "sender_state.h"
 

@@ -1,5 +1,7 @@
-/* sender_step_test.c When something starts: linger, batch limits, requests at a time, rate, direct
- * sends, lanes, flush. Does not know threads, sockets or real time. SPDX-License-Identifier: MIT */
+/* sender_step_test.c
+ * When something starts: linger, batch limits, requests at a time, rate, direct sends, lanes, flush.
+ * Does not know threads, sockets or real time.
+ * SPDX-License-Identifier: MIT */
 #include "sender.h"
 
 #include <poll.h>
