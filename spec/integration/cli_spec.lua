@@ -186,6 +186,30 @@ describe("the command", function()
       assert.truthy(err:find("belongs to another input", 1, true), err)
     end)
 
+    it("gets through a queue that is smaller than a batch", function()
+      local path = file("a.ndjson", command.events(200))
+      local code, _, err = run { "import", path, "--queue-bytes", "2KiB", "--batch-bytes", "1KiB" }
+      assert.same({ 0, "" }, { code, err })
+      assert.equal(200, box:all().events.distinct)
+    end)
+
+    it("waits while the service fails, and gives up when its deadline has passed", function()
+      local path = file("a.ndjson", command.events(300))
+      box:faults { { status = 503, times = 3 } }
+      assert.equal(0, (run { "import", path, "--retry-base", "10ms" }))
+      box:faults { { status = 503, times = 100000 } }
+      local args = { "import", path, "--restart", "--retry-base", "10ms", "--retry-max", "20ms",
+        "--delivery-deadline", "200ms" }
+      local code, _, err = run(args)
+      assert.equal(1, code)
+      assert.truthy(err:find("not delivered within", 1, true), err)
+      assert.truthy(err:find("--resume goes on", 1, true), err)
+      box:clear_faults()
+      box:reset()
+      assert.equal(0, (run { "import", path, "--resume" }))
+      assert.equal(300, box:all().events.distinct)
+    end)
+
     it("stops at once when the service does not know the caller", function()
       local path = file("a.ndjson", command.events(10))
       local code, _, err = run { "import", path, "--app-id", "nobody" }

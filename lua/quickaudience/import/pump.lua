@@ -181,8 +181,16 @@ end
 --- Makes room in the queue; false if nothing is under way.
 ---@return boolean
 function Pump:make_room()
-  if #self.flying == 0 then return false end
-  wait(self)
+  if #self.flying > 0 then
+    wait(self)
+    return true
+  end
+  -- The queue is smaller than a stretch: what of the open one is in it goes out early.
+  local lane = self.open
+  local stretch = lane and lane.stretch
+  if not stretch or stretch.ended >= stretch.accepted then return false end
+  lane.client:_flush_wait(lane.client:_flush_begin(), SLICE)
+  take_reports(lane)
   return true
 end
 
