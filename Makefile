@@ -65,7 +65,8 @@ LONG_TESTS := $(patsubst spec/long/%.c,long/%,$(wildcard spec/long/*_test.c))
 TEST_SUPPORT := $(patsubst spec/c/%.c,%,$(wildcard spec/c/support/*.c))
 
 .PHONY: all help env deps demo bench install uninstall clean test \
-	test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint lint-lua lint-headers
+	test-c test-asan test-tsan test-lua test-lua-asan test-long test-long-c test-long-lua test-clang \
+	lint lint-lua lint-headers
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -74,6 +75,7 @@ all: $(MODULE)
 help:
 	echo 'make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]  build the C module for one Lua'
 	echo 'make demo | test | bench                   see it work | run every check | measure'
+	echo 'make test LONG=1                           and those that take minutes, as CI does'
 	echo 'make test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint   one check'
 	echo 'make deps | env | install | uninstall | clean        (V=1 shows the commands)'
 
@@ -143,7 +145,10 @@ env:
 SPEC ?= $(filter-out spec/c spec/long spec/support,$(wildcard spec/*))
 export SEED := $(or $(SEED),$(shell date +%s))
 LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
-SUITES := test-c test-asan $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers
+SUITES := test-c test-asan test-tsan $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers \
+	$(if $(LONG),test-long-c test-long-lua)
+# Where there are threads.
+TSAN_TESTS := $(filter client_% sender_% transport_% faults_%,$(C_TESTS))
 
 test: deps
 	MAKE="$(MAKE)" .ci/test $(SUITES)
@@ -152,12 +157,13 @@ test-c test-asan test-tsan: test-%:
 	.ci/suite --each $* $^
 test-c: $(C_TESTS:%=build/core/test/%)
 test-asan: $(C_TESTS:%=build/asan/test/%)
-test-tsan: $(C_TESTS:%=build/tsan/test/%)
+test-tsan: $(TSAN_TESTS:%=build/tsan/test/%)
 
 BUSTED = $(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED)
 
+SUITE ?= lua-$(LUA_VERSION)
 test-lua: all
-	$(ENVIRONMENT) .ci/suite lua-$(LUA_VERSION) $(BUSTED) $(SPEC)
+	$(ENVIRONMENT) .ci/suite $(SUITE) $(BUSTED) $(SPEC)
 
 # Under an interpreter that is sanitized, unlike those it starts: nginx and shells are not ours.
 SANITIZED := build/asan-$(LUA_VERSION)
@@ -175,9 +181,13 @@ $(SANITIZED)/lua: spec/support/lua.c Makefile
 $(LUA_SUITES): test-lua-%:
 	$(MAKE) test-lua LUA_VERSION=$*
 
-test-long: all $(LONG_TESTS:%=build/core/test/%)
-	.ci/suite --each long $(LONG_TESTS:%=build/core/test/%)
-	$(if $(wildcard spec/long/*_spec.lua),$(MAKE) test-lua SPEC=spec/long)
+test-long: test-long-c test-long-lua
+
+test-long-c: $(LONG_TESTS:%=build/core/test/%)
+	.ci/suite --each long $^
+
+test-long-lua:
+	$(MAKE) test-lua SPEC=spec/long SUITE=long-lua-$(LUA_VERSION)
 
 test-clang:
 	.ci/suite --check clang $(CLANG) $(BASE_CFLAGS) $(LUA_CFLAGS) -Isrc -Ispec/c \
