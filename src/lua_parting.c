@@ -1,5 +1,5 @@
 /* lua_parting.c
- * Clients that were collected while their Lua goes on: they deliver in the background, nobody waits.
+ * Clients that were collected while their Lua goes on: they deliver in the background.
  * Does not know why a client was collected.
  * SPDX-License-Identifier: MIT */
 #include "lua_parting.h"
@@ -23,7 +23,8 @@ typedef struct parting {
     struct parting *next;
 } parting;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below; taken before a sender's */
+/* Guards all below; taken before a sender's. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static parting *all;
 static unsigned vms;
 static char claims[CLAIMS_MAX][CLAIM_SIZE];

@@ -1,5 +1,5 @@
 /* lua_parting.h
- * Clients that were collected while their Lua goes on: they deliver in the background, nobody waits.
+ * Clients that were collected while their Lua goes on: they deliver in the background.
  * Does not know why a client was collected.
  * SPDX-License-Identifier: MIT */
 #ifndef QA_LUA_PARTING_H
@@ -24,10 +24,10 @@ void qa_lua_parting_add(qa_client *client, int64_t timeout_us);
 /* Closes and frees those that are done. */
 void qa_lua_parting_sweep(void);
 
-/* Says that this VM is the one in which its host begins and ends, as nginx's is that init_by_lua runs
- * in: its end gives every client of the process `timeout_us`, also of VMs that are never closed (nginx
- * forgets those that a timer holds when it ends on TERM). Ignored in a child of the process that said
- * it first: there it is a VM of a request that says so. */
+/* Says that this VM is the one in which its host begins and ends, as nginx's is that init_by_lua
+ * runs in: its end gives every client of the process `timeout_us`, also of VMs that are never
+ * closed (nginx forgets those that a timer holds when it ends on TERM). Ignored in a child of the
+ * process that said it first: there it is a VM of a request that says so. */
 void qa_lua_parting_main(lua_State *L, int64_t timeout_us);
 
 /* True for the first that claims `name` in this process; a child of fork is another process. Up to

@@ -132,7 +132,8 @@ void qa_registry_flush(int64_t timeout_us) {
     size_t count = 0;
     int64_t until = qa_clock_add(qa_clock_real.now_us(NULL), timeout_us);
     pthread_mutex_lock(&lock);
-    for (qa_engine *engine = engines; engine != NULL && count < FLUSHED_MAX; engine = engine->next) {
+    for (qa_engine *engine = engines; engine != NULL && count < FLUSHED_MAX;
+         engine = engine->next) {
         qa_engine_ref(engine);
         marks[count] = qa_sender_flush_begin(engine->sender);
         found[count++] = engine;
