@@ -79,7 +79,7 @@ static bool run(room *self, lua_State *L, const char *name, double argument)
     return call(self, L, 1, 0);
 }
 
-/* The collector rests meanwhile: cleaning up after the rules is the frame's time, not reporting's. */
+/* The collector rests meanwhile: cleaning up after the rules is the frame's time. */
 static void send_events(room *self, lua_State *L)
 {
     lua_gc(L, LUA_GCSTOP, 0);
