@@ -169,6 +169,9 @@ void qa_retry_judge(const qa_answer *answer, const qa_error_code_rule *rules, si
         judge_unreadable(answer, answer->message, out);
     else
         judge_success_status(answer, rules, rule_count, out);
+    out->resent = answer->resent;
+    if (answer->resent && out->action != QA_ACTION_DELIVERED)
+        out->possibly_stored = true; /* by the first time, which nobody answered */
 }
 
 void qa_retry_judge_unsent(const qa_error *error, qa_verdict *out) {

@@ -96,7 +96,9 @@ static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *
     if (verdict->sent) {
         if (batch->attempts > 0)
             sender->ledger.counts.retries++;
-        batch->attempts++;
+        if (verdict->resent)
+            sender->ledger.counts.retries++;
+        batch->attempts += verdict->resent ? 2 : 1;
     }
     batch->possibly_stored = batch->possibly_stored || verdict->possibly_stored;
     if (verdict->action != QA_ACTION_DELIVERED)

@@ -85,10 +85,20 @@ static size_t take_header(char *line, size_t size, size_t count, void *arg) {
     return t->answered ? 0 : size * count;
 }
 
+/* A reused connection that died before the first byte was written has no request size yet. */
+static bool nothing_sent(qa_transfer *t) {
+    long size = 0;
+    if (!t->connected)
+        return true;
+    return t->settings->proxy[0] == '\0' &&
+           curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size) == CURLE_OK && size == 0;
+}
+
 /* A connection is ready, a proxy's CONNECT and TLS included, and the request comes next. */
 static int before_request(void *arg, char *ip, char *local_ip, int port, int local_port) {
     qa_transfer *t = arg;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
+    t->resent = t->resent || !nothing_sent(t);
     t->connected = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -273,7 +283,7 @@ qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_erro
     t->tag = request->tag;
     t->timeout_ms = request->timeout_ms;
     t->connect_timeout_ms = request->connect_timeout_ms;
-    t->connected = false;
+    t->connected = t->resent = false;
     t->answered = false;
     t->error[0] = '\0';
     CURLcode code = set_request(t, request, list_length);
@@ -313,15 +323,6 @@ static void measure_stages(qa_transfer *t, qa_answer *answer) {
     answer->tls_us = secured > connected ? secured - connected : 0;
 }
 
-/* A reused connection that died before the first byte was written has no request size yet. */
-static bool nothing_sent(qa_transfer *t) {
-    long size = 0;
-    if (!t->connected)
-        return true;
-    return t->settings->proxy[0] == '\0' &&
-           curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size) == CURLE_OK && size == 0;
-}
-
 static bool is_https(qa_transfer *t) {
     const char *scheme = NULL;
     return curl_easy_getinfo(t->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme != NULL &&
@@ -332,6 +333,7 @@ static void describe(qa_transfer *t, qa_answer *answer) {
     long http_status = 0;
     *answer = (qa_answer){.retry_after_ms = -1, .date_ms = -1};
     measure_stages(t, answer);
+    answer->resent = t->resent;
     answer->delivery = nothing_sent(t) ? QA_DELIVERY_UNSENT : QA_DELIVERY_POSSIBLE;
     if (!t->connected)
         return; /* what came, if anything, was a proxy's */

@@ -294,6 +294,21 @@ static void test_failures_of_the_network_are_retried(void **state) {
     }
 }
 
+static void test_what_left_twice_may_have_been_stored_the_first_time(void **state) {
+    (void)state;
+    qa_answer answer = answered(400, "");
+    assert_false(judge(&answer).possibly_stored);
+    answer.resent = true;
+    qa_verdict verdict = judge(&answer);
+    assert_int_equal(verdict.action, QA_ACTION_REJECT);
+    assert_true(verdict.resent && verdict.possibly_stored);
+    answer = answered(200, "{\"success\":true}");
+    answer.resent = true;
+    verdict = judge(&answer);
+    assert_true(verdict.resent);
+    assert_false(verdict.possibly_stored); /* it is known by now */
+}
+
 static void test_an_unverified_peer_pauses(void **state) {
     (void)state;
     qa_answer answer = failed(QA_TLS, QA_DELIVERY_UNSENT, "certificate of 'host' not verified");
@@ -386,6 +401,7 @@ int main(void) {
         cmocka_unit_test(test_a_long_message_is_cut_not_overrun),
         cmocka_unit_test(test_retry_after_is_kept_for_retries_and_capped),
         cmocka_unit_test(test_failures_of_the_network_are_retried),
+        cmocka_unit_test(test_what_left_twice_may_have_been_stored_the_first_time),
         cmocka_unit_test(test_an_unverified_peer_pauses),
         cmocka_unit_test(test_a_request_that_could_not_start_was_not_sent),
         cmocka_unit_test(test_back_off_doubles_up_to_its_cap),

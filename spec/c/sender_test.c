@@ -346,6 +346,16 @@ static void t24_a_reset_or_a_timeout_is_retried_and_possibly_stored(void **state
     assert_int_equal(reports.possibly_stored, 0); /* it is known by now */
 }
 
+static void t24_what_the_transport_sent_again_is_a_retry_too(void **state) {
+    world *w = with_request(state, 3);
+    qa_answer answer = world_ok();
+    answer.resent = true;
+    world_answer_all(w, answer);
+    assert_int_equal(world_stats(w).counts.delivered, 3);
+    assert_int_equal(world_stats(w).counts.requests, 1);
+    assert_int_equal(world_stats(w).counts.retries, 1);
+}
+
 static void t25_a_certificate_that_is_not_verified_pauses(void **state) {
     expect_pause(with_request(state, 3), world_failure(QA_TLS, QA_DELIVERY_UNSENT), QA_TLS);
 }
@@ -557,6 +567,7 @@ int main(void) {
         TEST(t22_retry_after_is_capped_at_ten_minutes),
         TEST(t23_a_connection_that_fails_is_retried_and_no_attempt),
         TEST(t24_a_reset_or_a_timeout_is_retried_and_possibly_stored),
+        TEST(t24_what_the_transport_sent_again_is_a_retry_too),
         TEST(t25_a_certificate_that_is_not_verified_pauses),
         TEST(t26_back_off_doubles_up_to_its_cap_with_full_jitter),
         TEST(t27_failures_of_one_moment_count_once_and_one_probe_follows),

@@ -22,7 +22,6 @@ typedef struct fault_kind {
     unsigned most;         /* how often it is turned on; 0: no limit */
     int64_t timeout_us;    /* of a request; 0: 20 s */
     bool answer_lost;      /* it stores events and loses the answer: they may come twice */
-    bool resent_below;     /* and libcurl may send them again by itself */
 } fault_kind;
 
 extern const fault_kind fault_kinds[];
