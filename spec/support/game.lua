@@ -70,7 +70,6 @@ end
 --- Starts it; unless `words` say otherwise it ends after 15 seconds. `prefix`: shell words that run
 --- it, `words`: its options.
 function Game:start(options)
-  local script = string.format("echo $$; exec env QUICKAUDIENCE_ENDPOINT=%s %s %s --scripts %s %s",
   local script = string.format("echo $$; exec env QUICKAUDIENCE_ENDPOINT=%s %s %s --scripts %s "
     .. "--seconds 15 %s", options.endpoint, options.prefix or "", self.program, self.folder,
     options.words or "")
