@@ -170,7 +170,7 @@ void qa_retry_judge(const qa_answer *answer, const qa_error_code_rule *rules, si
     else
         judge_success_status(answer, rules, rule_count, out);
     out->resent = answer->resent;
-    if (answer->resent && out->action != QA_ACTION_DELIVERED)
+    if (answer->resent > 0 && out->action != QA_ACTION_DELIVERED)
         out->possibly_stored = true; /* by the first time, which nobody answered */
 }
 

@@ -36,7 +36,7 @@ typedef struct qa_verdict {
     qa_status code;         /* QA_OK: delivered. Else AUTH, REJECTED, HTTP, BAD_RESPONSE, NETWORK,
                                TLS, TIMEOUT, or CLOSED for a request that was cancelled */
     bool sent;              /* false: no byte left, so it doesn't count as an attempt */
-    bool resent;            /* it left twice */
+    uint32_t resent;        /* times it left before, by the transport's own doing */
     bool possibly_stored;   /* not delivered as far as anyone knows, but it may have been stored */
     int http_status;        /* 0: no answer came */
     int64_t retry_after_ms; /* QA_ACTION_RETRY only, capped; -1: the service named none */

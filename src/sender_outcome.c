@@ -96,9 +96,8 @@ static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *
     if (verdict->sent) {
         if (batch->attempts > 0)
             sender->ledger.counts.retries++;
-        if (verdict->resent)
-            sender->ledger.counts.retries++;
-        batch->attempts += verdict->resent ? 2 : 1;
+        sender->ledger.counts.retries += verdict->resent;
+        batch->attempts += 1 + verdict->resent;
     }
     batch->possibly_stored = batch->possibly_stored || verdict->possibly_stored;
     if (verdict->action != QA_ACTION_DELIVERED)

@@ -48,7 +48,7 @@ typedef struct qa_answer {
     int64_t retry_after_ms; /* from Retry-After, seconds or date; -1: none; not capped here */
     int64_t date_ms;        /* the Date header, ms since the epoch; -1: none */
     bool verified;          /* over TLS with the peer verified */
-    bool resent;            /* it left twice: a kept connection took it and died unanswered */
+    uint32_t resent;        /* times it left before: kept connections took it and died unanswered */
     int64_t dns_us, connect_us, tls_us, total_us; /* durations of the stages; 0: not reached */
     char message[256];      /* in words, for status other than QA_OK, subject first:
                                "network: cannot resolve 'host'"; no query, no signature */

@@ -98,7 +98,7 @@ static bool nothing_sent(qa_transfer *t) {
 static int before_request(void *arg, char *ip, char *local_ip, int port, int local_port) {
     qa_transfer *t = arg;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
-    t->resent = t->resent || !nothing_sent(t);
+    t->resent += nothing_sent(t) ? 0 : 1;
     t->connected = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -283,7 +283,8 @@ qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_erro
     t->tag = request->tag;
     t->timeout_ms = request->timeout_ms;
     t->connect_timeout_ms = request->connect_timeout_ms;
-    t->connected = t->resent = false;
+    t->connected = false;
+    t->resent = 0;
     t->answered = false;
     t->error[0] = '\0';
     CURLcode code = set_request(t, request, list_length);

@@ -40,7 +40,7 @@ typedef struct qa_transfer {
     qa_buf body;
     bool answered;  /* in full over HTTP/2, before the request was sent in full */
     bool connected; /* a connection was ready for the request, so bytes of it may have left */
-    bool resent;    /* and did, but libcurl had to begin anew on another connection */
+    uint32_t resent; /* times they did, but libcurl had to begin anew on another connection */
     int64_t timeout_ms, connect_timeout_ms;
     char error[CURL_ERROR_SIZE]; /* libcurl's words */
 } qa_transfer;

@@ -298,14 +298,14 @@ static void test_what_left_twice_may_have_been_stored_the_first_time(void **stat
     (void)state;
     qa_answer answer = answered(400, "");
     assert_false(judge(&answer).possibly_stored);
-    answer.resent = true;
+    answer.resent = 1;
     qa_verdict verdict = judge(&answer);
     assert_int_equal(verdict.action, QA_ACTION_REJECT);
-    assert_true(verdict.resent && verdict.possibly_stored);
+    assert_true(verdict.resent == 1 && verdict.possibly_stored);
     answer = answered(200, "{\"success\":true}");
-    answer.resent = true;
+    answer.resent = 1;
     verdict = judge(&answer);
-    assert_true(verdict.resent);
+    assert_int_equal(verdict.resent, 1);
     assert_false(verdict.possibly_stored); /* it is known by now */
 }
 
