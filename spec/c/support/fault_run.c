@@ -91,10 +91,6 @@ int fault_group_stop(void **state) {
     return 0;
 }
 
-const sandbox *fault_sandbox(void) {
-    return box;
-}
-
 qa_client_config fault_config(const sandbox *to, char *endpoint, size_t size) {
     snprintf(endpoint, size, "http://127.0.0.1:%d", sandbox_port(to));
     return (qa_client_config){
@@ -270,7 +266,7 @@ static void begin(run *r, const fault_kind *kind, uint64_t events) {
         fail_msg("new: %s", error.message);
 }
 
-/* Asserts nothing: other threads are under way. */
+/* What went wrong is kept for later: a failure must not jump out while other threads run. */
 static void stream(run *r) {
     pthread_t threads[REPORTERS + 1];
     for (int i = 0; i <= REPORTERS; i++)

@@ -42,7 +42,6 @@ size_t fault_event(char *out, size_t size, uint64_t n);
 /* For cmocka: one sandbox that all tests of a group share. */
 int fault_group_start(void **state);
 int fault_group_stop(void **state);
-const sandbox *fault_sandbox(void);
 
 /* Two threads report the events, another one samples the ledger all along. Fails the test unless
  * each arrived and was accounted for once. */
