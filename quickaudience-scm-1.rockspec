@@ -46,6 +46,8 @@ build = {
         "src/histogram.c",
         "src/http_headers.c",
         "src/json.c",
+        "src/keeper.c",
+        "src/keeper_page.c",
         "src/lane.c",
         "src/ledger.c",
         "src/lua_batch.c",

@@ -74,6 +74,16 @@ static void take_first(qa_batch *batch, qa_queue *queue, bool whole, uint64_t ma
     add_slice(batch, &slice, qa_clock_add(chunk->opened_us, deadline_us));
 }
 
+/* What was tried before the process began. */
+static void inherit_past(qa_batch *batch) {
+    for (size_t i = 0; i < batch->slice_count; i++) {
+        const qa_chunk *chunk = batch->slices[i].chunk;
+        if (chunk->attempts > batch->attempts)
+            batch->attempts = chunk->attempts;
+        batch->possibly_stored = batch->possibly_stored || chunk->possibly_stored;
+    }
+}
+
 qa_batch *qa_batch_take(qa_queue *queue, uint64_t max_events, uint64_t max_bytes,
                         int64_t deadline_us, bool *no_memory) {
     *no_memory = false;
@@ -89,6 +99,7 @@ qa_batch *qa_batch_take(qa_queue *queue, uint64_t max_events, uint64_t max_bytes
         take_first(batch, queue, false, max_events > 0 ? max_events : 1, max_bytes, deadline_us);
     for (size_t i = 0; i < chunks; i++)
         take_first(batch, queue, true, 0, 0, deadline_us);
+    inherit_past(batch);
     return batch;
 }
 

@@ -32,10 +32,21 @@ void qa_chunk_free(qa_chunk *chunk) {
     if (chunk == NULL)
         return;
     free(chunk->data);
+    free(chunk->parts);
     free(chunk);
 }
 
+void qa_chunk_clear(qa_chunk *chunk) {
+    free(chunk->data);
+    free(chunk->parts);
+    chunk->data = NULL;
+    chunk->parts = NULL;
+    chunk->capacity = 0;
+    chunk->part_count = chunk->part_capacity = 0;
+}
+
 void qa_chunk_reset(qa_chunk *chunk) {
+    free(chunk->parts);
     *chunk = (qa_chunk){.data = chunk->data, .capacity = chunk->capacity};
 }
 
@@ -83,6 +94,56 @@ void qa_chunk_trim(qa_chunk *chunk) {
         return;
     chunk->data = data;
     chunk->capacity = chunk->length;
+}
+
+static bool grow_parts(qa_chunk *chunk) {
+    if (chunk->part_count < chunk->part_capacity)
+        return true;
+    uint32_t capacity = chunk->part_capacity * 2 + 4;
+    qa_chunk_part *parts = realloc(chunk->parts, capacity * sizeof *parts);
+    if (parts == NULL)
+        return false;
+    chunk->parts = parts;
+    chunk->part_capacity = capacity;
+    return true;
+}
+
+void qa_chunk_end_part(qa_chunk *chunk, size_t offset, size_t length, uint32_t events) {
+    if (!grow_parts(chunk))
+        return;
+    uint32_t at = chunk->part_count;
+    while (at > 0 && chunk->parts[at - 1].offset > offset)
+        at--;
+    memmove(chunk->parts + at + 1, chunk->parts + at,
+            (chunk->part_count - at) * sizeof *chunk->parts);
+    chunk->parts[at] = (qa_chunk_part){offset, length, events};
+    chunk->part_count++;
+}
+
+size_t qa_chunk_remains(const qa_chunk *chunk, char *out, uint32_t *events) {
+    size_t from = 0, length = 0;
+    *events = chunk->events;
+    for (uint32_t i = 0; i <= chunk->part_count; i++) {
+        bool last = i == chunk->part_count;
+        size_t to = last ? chunk->length : chunk->parts[i].offset;
+        /* Up to the next part stands its separator too. */
+        size_t piece = last || to <= from ? to - from : to - from - QA_CHUNK_SEPARATOR_SIZE;
+        if (to > from && piece > 0) {
+            if (length > 0) {
+                memcpy(out + length, QA_CHUNK_SEPARATOR, QA_CHUNK_SEPARATOR_SIZE);
+                length += QA_CHUNK_SEPARATOR_SIZE;
+            }
+            memcpy(out + length, chunk->data + from, piece);
+            length += piece;
+        }
+        if (last)
+            break;
+        from = to + chunk->parts[i].length + QA_CHUNK_SEPARATOR_SIZE;
+        if (from > chunk->length)
+            from = chunk->length;
+        *events -= chunk->parts[i].events;
+    }
+    return length;
 }
 
 size_t qa_chunk_cut(const char *data, size_t length, uint64_t max_bytes, uint32_t *events) {

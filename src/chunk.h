@@ -10,11 +10,19 @@
 #include <stdint.h>
 
 struct qa_lane;
+struct qa_keeper_store;
 
 /* What stands between two events. JSON strings hold no raw newline, so every newline in a chunk is
  * the end of such a separator, and a chunk can be cut without parsing. */
 #define QA_CHUNK_SEPARATOR ",\n"
 enum { QA_CHUNK_SEPARATOR_SIZE = 2 };
+
+/* Where else a chunk is than in memory. */
+typedef enum qa_chunk_disk {
+    QA_CHUNK_UNWRITTEN,
+    QA_CHUNK_WRITING, /* for the first time */
+    QA_CHUNK_STORED   /* as row `row` of `store` */
+} qa_chunk_disk;
 
 /* Once closed, `data`, `length` and `events` don't change until it is freed. The queue's lock
  * guards the rest. */
@@ -32,7 +40,27 @@ typedef struct qa_chunk {
     uint32_t taken_events; /* of them, already in batches */
     size_t taken;          /* where the rest begins */
     bool started;          /* some of it has been in a request */
+
+    /* With a spool. */
+    struct qa_chunk *previous_fresh, *next_fresh; /* among those that wait to be written */
+    struct qa_keeper_store *store;                /* NULL: it was never written */
+    uint64_t row, letter; /* ids there; the dead letter that it replaces, 0: none */
+    uint32_t flying;      /* events in requests that are under way */
+    uint32_t attempts;    /* requests that carried it, in this life and before */
+    bool possibly_stored;
+    bool fresh;           /* it is in that list */
+    bool pinned;          /* its bytes are in a commit under way: it must not be freed */
+    bool changed;         /* its row has to be brought up to date */
+    qa_chunk_disk disk;
+    uint32_t part_count, part_capacity;
+    struct qa_chunk_part *parts; /* that have ended while others live; ordered by offset */
 } qa_chunk;
+
+/* Events of a chunk that have ended. */
+typedef struct qa_chunk_part {
+    size_t offset, length;
+    uint32_t events;
+} qa_chunk_part;
 
 /* An empty chunk with room for `capacity` bytes; NULL: out of memory. */
 qa_chunk *qa_chunk_new(size_t capacity);
@@ -48,6 +76,17 @@ bool qa_chunk_fits(const qa_chunk *chunk, size_t length, size_t events, uint64_t
 
 /* Appends `events` events, joined already. False, with nothing changed: out of memory. */
 bool qa_chunk_append(qa_chunk *chunk, const char *bytes, size_t length, size_t events);
+
+/* Remembers that these events have ended. Without memory for it they are forgotten: after a crash
+ * they would be sent again. */
+void qa_chunk_end_part(qa_chunk *chunk, size_t offset, size_t length, uint32_t events);
+
+/* Writes the events that haven't ended, as far as is known, to `out`, which has room for
+ * chunk->length bytes; how many bytes it were. Sets *events to their number. */
+size_t qa_chunk_remains(const qa_chunk *chunk, char *out, uint32_t *events);
+
+/* Its text is needed no longer. */
+void qa_chunk_clear(qa_chunk *chunk);
 
 /* No more is coming: gives back the memory that was kept ready, where that is worth a call. */
 void qa_chunk_trim(qa_chunk *chunk);

@@ -60,6 +60,14 @@ qa_status qa_client_new(const qa_client_config *config, bool wants_reports, qa_c
     client->wants_reports = wants_reports;
     client->descriptor = -1;
     qa_status status = open_in_this_process(client, config, error != NULL ? error : &local);
+    if (status == QA_OK && config->spool != NULL) {
+        /* What others left is to be sent, even if this process never reports anything. */
+        status = qa_engine_start(client->engine, error);
+        if (status != QA_OK) {
+            qa_client_free(client);
+            return status;
+        }
+    }
     if (status != QA_OK) {
         free(client);
         return status;
@@ -198,24 +206,55 @@ qa_status qa_client_flush_wait(qa_client *client, uint64_t mark, int64_t timeout
     return qa_error_set(error, QA_TIMEOUT, "flush: %" PRIu64 " events not delivered yet", left);
 }
 
+bool qa_client_keeps(qa_client *client) {
+    return qa_sender_keeps(client->engine->sender);
+}
+
+static bool can_save(qa_client *client) {
+    return !client->closed && !inherited(client) && qa_client_keeps(client);
+}
+
+uint64_t qa_client_flush_to_disk_begin(qa_client *client) {
+    return can_save(client) ? qa_sender_save_begin(client->engine->sender) : 0;
+}
+
+bool qa_client_flush_to_disk_done(qa_client *client, uint64_t mark) {
+    return !can_save(client) || qa_sender_save_done(client->engine->sender, mark);
+}
+
+qa_status qa_client_flush_to_disk_wait(qa_client *client, uint64_t mark, int64_t timeout_us,
+                                       qa_error *error) {
+    if (!qa_client_keeps(client))
+        return qa_error_set(error, QA_CONFIG, "flush_to_disk: needs a spool");
+    if (!can_save(client) || qa_sender_save_wait(client->engine->sender, mark, timeout_us))
+        return QA_OK;
+    qa_stats stats;
+    qa_client_stats(client, &stats);
+    if (stats.spool_status != QA_OK)
+        return qa_error_set(error, stats.spool_status, "%s", stats.spool_message);
+    return qa_error_set(error, QA_TIMEOUT, "flush_to_disk: not all is on disk yet");
+}
+
 bool qa_client_shared(qa_client *client) {
     if (client->closed || inherited(client))
         return false;
     return qa_registry_is_shared(client->engine);
 }
 
-/* The last client: the sender ends with it. How many events were not delivered. */
-static uint64_t end_sender(qa_client *client) {
+/* The last client: the sender ends with it. How many events were lost, and how many are kept on
+ * disk. */
+static uint64_t end_sender(qa_client *client, uint64_t *kept) {
     bool stopped = qa_engine_stop(client->engine, STOP_GRACE_US);
     qa_stats stats;
     qa_sender_stats(client->engine->sender, client->lane, &stats);
     uint64_t left = stats.counts.dropped[QA_DROP_CLOSED];
+    *kept = stats.counts.spooled;
     return stopped ? left : left + stats.counts.queued + stats.counts.in_flight;
 }
 
 qa_status qa_client_close(qa_client *client, int64_t timeout_us, uint64_t *remaining,
                           qa_error *error) {
-    uint64_t left = 0;
+    uint64_t left = 0, kept = 0;
     bool last = false;
     if (!client->closed && !inherited(client)) {
         qa_sender *sender = client->engine->sender;
@@ -223,15 +262,18 @@ qa_status qa_client_close(qa_client *client, int64_t timeout_us, uint64_t *remai
         qa_sender_wait_lane(sender, client->lane, timeout_us, &left);
         last = qa_registry_close(client->engine);
         if (last)
-            left = end_sender(client);
+            left = end_sender(client, &kept);
         else
             qa_sender_detach_lane(sender, client->lane);
     }
     client->closed = true;
     if (remaining != NULL)
-        *remaining = left;
-    if (left == 0)
+        *remaining = left + kept;
+    if (left + kept == 0)
         return QA_OK;
+    if (left == 0)
+        return qa_error_set(error, QA_TIMEOUT, "close: %" PRIu64 " events are kept in the spool",
+                            kept);
     return qa_error_set(error, QA_TIMEOUT,
                         last ? "close: %" PRIu64 " events were not delivered in time: dropped"
                              : "close: %" PRIu64 " events are left to clients that go on",

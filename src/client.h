@@ -48,6 +48,15 @@ bool qa_client_flush_done(qa_client *client, uint64_t mark);
 qa_status qa_client_flush_wait(qa_client *client, uint64_t mark, int64_t timeout_us,
                                uint64_t *remaining, qa_error *error);
 
+/* With a spool: begin, then ask or wait until everything accepted before is on disk or has ended.
+ * QA_CONFIG without a spool, QA_SPOOL or QA_SPOOL_FULL while the disk fails, QA_TIMEOUT. On a closed
+ * client: mark 0, done. */
+bool qa_client_keeps(qa_client *client);
+uint64_t qa_client_flush_to_disk_begin(qa_client *client);
+bool qa_client_flush_to_disk_done(qa_client *client, uint64_t mark);
+qa_status qa_client_flush_to_disk_wait(qa_client *client, uint64_t mark, int64_t timeout_us,
+                                       qa_error *error);
+
 /* Whether other open clients share the sender, so that closing this one stops nothing. */
 bool qa_client_shared(qa_client *client);
 

@@ -76,6 +76,7 @@ qa_client_config *qa_config_copy(const qa_client_config *config, qa_error *error
     ok = own(&copy->ca_file) && ok;
     ok = own(&copy->proxy) && ok;
     ok = own(&copy->user_agent) && ok;
+    ok = own(&copy->spool) && ok;
     ok = own_rules(copy, config) && ok;
     if (ok)
         return copy;
@@ -95,6 +96,7 @@ void qa_config_free(qa_client_config *config) {
     free_text(config->ca_file);
     wipe_text(config->proxy); /* may hold a password */
     free_text(config->user_agent);
+    free_text(config->spool);
     for (size_t i = 0; i < config->error_code_count; i++)
         free_text(config->error_codes[i].code);
     free((void *)(uintptr_t)config->error_codes);
@@ -114,7 +116,7 @@ static bool same_texts(const qa_client_config *a, const qa_client_config *b) {
            same(a->credentials.access_secret, b->credentials.access_secret) &&
            same(a->organization_id, b->organization_id) && same(a->access_id, b->access_id) &&
            same(a->ca_file, b->ca_file) && same(a->proxy, b->proxy) &&
-           same(a->user_agent, b->user_agent);
+           same(a->user_agent, b->user_agent) && same(a->spool, b->spool);
 }
 
 static bool same_numbers(const qa_client_config *a, const qa_client_config *b) {
@@ -128,7 +130,8 @@ static bool same_numbers(const qa_client_config *a, const qa_client_config *b) {
            a->connect_timeout_us == b->connect_timeout_us &&
            a->retry_base_us == b->retry_base_us && a->retry_max_us == b->retry_max_us &&
            a->delivery_deadline_us == b->delivery_deadline_us &&
-           a->commit_interval_us == b->commit_interval_us &&
+           a->commit_interval_us == b->commit_interval_us && a->spool_sync == b->spool_sync &&
+           a->spool_max_bytes == b->spool_max_bytes &&
            a->close_timeout_us == b->close_timeout_us && a->max_in_flight == b->max_in_flight;
 }
 

@@ -11,6 +11,7 @@
 
 #include "retry.h"
 #include "sign.h"
+#include "spool.h"
 #include "status.h"
 
 /* Strings are zero-terminated UTF-8; those marked "or NULL" may be absent. */
@@ -31,6 +32,9 @@ typedef struct qa_client_config {
     int64_t retry_base_us, retry_max_us;
     int64_t delivery_deadline_us;
     int64_t commit_interval_us;
+    const char *spool; /* a directory; NULL: memory only */
+    qa_spool_sync spool_sync;
+    uint64_t spool_max_bytes;
     int64_t close_timeout_us;
     uint32_t max_in_flight;         /* requests at a time, at least 1 */
     double max_requests_per_second; /* 0: no limit */

@@ -15,8 +15,10 @@
 #include <time.h>
 
 #include "clock.h"
+#include "keeper.h"
 #include "process.h"
 #include "response.h"
+#include "spool_sqlite.h"
 #include "transport_curl.h"
 
 struct qa_engine_worker {
@@ -27,9 +29,14 @@ struct qa_engine_worker {
     atomic_bool hold;     /* the thread is to rest before its next step */
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t changed;
-    pthread_t thread;
+    pthread_t thread, keeper;
     bool started, resting, finished;
+    bool keeping; /* the keeper's thread was started */
 };
+
+/* How long the end of a process or of a client waits for the last commit. */
+#define KEEPER_GRACE_US (2 * 1000 * 1000)
+#define KEEPER_EXIT_GRACE_US (400 * 1000)
 
 /* Spreads retries only, so a clock does where the kernel has nothing. */
 static uint64_t seed(void) {
@@ -96,6 +103,8 @@ static bool build(qa_engine *engine, const qa_client_config *config, qa_error *e
     engine->sender = qa_sender_new(engine->config, &qa_clock_real, &random, error);
     if (engine->sender == NULL)
         return false;
+    if (config->spool != NULL && qa_sender_keep(engine->sender, &qa_spool_sqlite, error) != QA_OK)
+        return false;
     qa_transport_curl_options options = {.ca_file = config->ca_file,
                                          .proxy = config->proxy,
                                          .user_agent = config->user_agent,
@@ -153,6 +162,31 @@ static void rest(struct qa_engine_worker *worker) {
     pthread_mutex_unlock(&worker->mutex);
 }
 
+static void *keep(void *argument) {
+    qa_engine *engine = argument;
+    int64_t wait_us;
+    give_way();
+    while (qa_keeper_step(engine->sender, &wait_us))
+        qa_keeper_wait(engine->sender, wait_us);
+    if (!atomic_load(&qa_process_exiting)) /* as in work() */
+        qa_engine_unref(engine);
+    return NULL;
+}
+
+/* After the transport has ended everything: what is left is committed, and the disk let go of. A disk
+ * that takes longer goes on alone. */
+static void end_keeper(qa_engine *engine) {
+    struct qa_engine_worker *worker = engine->worker;
+    bool exiting = atomic_load(&qa_process_exiting);
+    if (!worker->keeping)
+        return;
+    qa_keeper_finish(engine->sender);
+    if (qa_keeper_wait_finished(engine->sender, exiting ? KEEPER_EXIT_GRACE_US : KEEPER_GRACE_US))
+        pthread_join(worker->keeper, NULL);
+    else
+        pthread_detach(worker->keeper);
+}
+
 static void *work(void *argument) {
     qa_engine *engine = argument;
     struct qa_engine_worker *worker = engine->worker;
@@ -164,6 +198,7 @@ static void *work(void *argument) {
             rest(worker);
     }
     worker->transport->ops->cancel_all(worker->transport);
+    end_keeper(engine);
     bool exiting = atomic_load(&qa_process_exiting);
     if (!exiting)
         qa_sender_drop_all(engine->sender);
@@ -174,6 +209,17 @@ static void *work(void *argument) {
     if (!exiting) /* else the last share would free a transport, whose libraries may be gone */
         qa_engine_unref(engine);
     return NULL;
+}
+
+static int create_one(qa_engine *engine, pthread_t *thread, void *run(void *),
+                      const char *name) {
+    qa_engine_ref(engine);
+    int failure = pthread_create(thread, NULL, run, engine);
+    if (failure != 0)
+        qa_engine_unref(engine);
+    else
+        pthread_setname_np(*thread, name);
+    return failure;
 }
 
 /* Signals are the host's business: a thread that doesn't block them would take them from it. The
@@ -188,12 +234,13 @@ static int create_thread(qa_engine *engine) {
     int failure = pthread_sigmask(SIG_SETMASK, &blocked, &before);
     if (failure != 0)
         return failure;
-    qa_engine_ref(engine);
-    failure = pthread_create(&engine->worker->thread, NULL, work, engine);
-    if (failure != 0)
-        qa_engine_unref(engine);
-    else
-        pthread_setname_np(engine->worker->thread, "quickaudience");
+    struct qa_engine_worker *worker = engine->worker;
+    if (qa_sender_keeps(engine->sender) && !worker->keeping) {
+        failure = create_one(engine, &worker->keeper, keep, "qa-spool");
+        worker->keeping = failure == 0;
+    }
+    if (failure == 0)
+        failure = create_one(engine, &worker->thread, work, "quickaudience");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
 }
@@ -236,6 +283,8 @@ static bool wait_finished(struct qa_engine_worker *worker, int64_t until_us) {
 
 bool qa_engine_stop(qa_engine *engine, int64_t grace_us) {
     struct qa_engine_worker *worker = engine->worker;
+    if (qa_sender_keeps(engine->sender))
+        grace_us = qa_clock_add(grace_us, KEEPER_GRACE_US);
     qa_sender_stop(engine->sender);
     pthread_mutex_lock(&worker->mutex);
     bool started = worker->started;

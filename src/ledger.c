@@ -8,6 +8,7 @@ const char *qa_drop_text(qa_drop reason) {
     switch (reason) {
     case QA_DROP_DEADLINE: return "deadline";
     case QA_DROP_CLOSED: return "closed";
+    case QA_DROP_DAMAGED: return "damaged";
     }
     return "unknown";
 }
@@ -45,7 +46,18 @@ void qa_ledger_end(qa_ledger *ledger, uint64_t events, qa_end end) {
     case QA_END_DEAD: counts->dead += events; break;
     case QA_END_DEADLINE: counts->dropped[QA_DROP_DEADLINE] += events; break;
     case QA_END_CLOSED: counts->dropped[QA_DROP_CLOSED] += events; break;
+    case QA_END_DAMAGED: counts->dropped[QA_DROP_DAMAGED] += events; break;
     }
+}
+
+void qa_ledger_spool(qa_ledger *ledger, uint64_t events) {
+    ledger->counts.queued -= events;
+    ledger->counts.spooled += events;
+}
+
+void qa_ledger_unspool(qa_ledger *ledger, uint64_t events) {
+    ledger->counts.spooled -= events;
+    ledger->counts.queued += events;
 }
 
 void qa_ledger_request(qa_ledger *ledger, qa_status code, uint64_t bytes_sent) {

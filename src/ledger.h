@@ -13,12 +13,13 @@
 
 typedef enum qa_drop {
     QA_DROP_DEADLINE, /* delivery_deadline passed */
-    QA_DROP_CLOSED    /* the last client was closed before it was delivered */
+    QA_DROP_CLOSED,   /* the last client was closed before it was delivered */
+    QA_DROP_DAMAGED   /* the spool could not be read back */
 } qa_drop;
 
-enum { QA_DROPS = 2, QA_LEDGER_CODES = QA_NO_MEMORY + 1 };
+enum { QA_DROPS = 3, QA_LEDGER_CODES = QA_NO_MEMORY + 1 };
 
-/* "deadline", "closed": as users see it; static strings. */
+/* "deadline", "closed", "damaged": as users see it; static strings. */
 const char *qa_drop_text(qa_drop reason);
 
 /* Events, at any instant:
@@ -42,12 +43,15 @@ typedef struct qa_ledger {
     qa_histogram batch_size;    /* events of a request */
 } qa_ledger;
 
-typedef enum qa_end { QA_END_DELIVERED, QA_END_DEAD, QA_END_DEADLINE, QA_END_CLOSED } qa_end;
+typedef enum qa_end { QA_END_DELIVERED, QA_END_DEAD, QA_END_DEADLINE, QA_END_CLOSED,
+               QA_END_DAMAGED } qa_end;
 
 void qa_ledger_accept(qa_ledger *ledger, uint64_t events);
 void qa_ledger_start(qa_ledger *ledger, uint64_t events);       /* queued -> in flight */
 void qa_ledger_put_back(qa_ledger *ledger, uint64_t events);    /* in flight -> queued */
 void qa_ledger_end(qa_ledger *ledger, uint64_t events, qa_end end); /* queued -> its end */
+void qa_ledger_spool(qa_ledger *ledger, uint64_t events);       /* queued -> spooled */
+void qa_ledger_unspool(qa_ledger *ledger, uint64_t events);     /* spooled -> queued */
 void qa_ledger_request(qa_ledger *ledger, qa_status code, uint64_t bytes_sent);
 
 /* Accepted and not yet at an end. */
@@ -55,6 +59,8 @@ uint64_t qa_ledger_pending(const qa_ledger *ledger);
 
 /* Whether the sums agree. */
 bool qa_ledger_balanced(const qa_ledger_counts *counts);
+
+enum { QA_LEDGER_NAME_MAX = 128 };
 
 typedef enum qa_state { QA_STATE_RUNNING, QA_STATE_BACKING_OFF, QA_STATE_PAUSED, QA_STATE_CLOSING }
     qa_state;
@@ -75,6 +81,16 @@ typedef struct qa_stats {
     uint64_t dead_letters, dead_evicted; /* kept, and let go for room */
     uint64_t reports_waiting;        /* of this client, not yet polled */
     uint64_t clients;                /* that share this sender */
+    bool has_spool;                  /* the next members say something */
+    qa_status spool_status;          /* QA_OK, QA_SPOOL_FULL, QA_SPOOL */
+    char spool_message[QA_ERROR_MAX]; /* why, "" when it is well */
+    uint64_t spool_files, spool_bytes; /* of the directory, all processes together */
+    uint64_t spool_corrupt;          /* files set aside */
+    char spool_corrupt_name[QA_LEDGER_NAME_MAX]; /* one of them, "" when there is none */
+    uint64_t spool_commits;
+    int64_t spool_commit_us;         /* how long the last one took */
+    uint64_t spool_adopted;          /* events taken over from others */
+    uint64_t spool_paged;            /* events on disk alone */
     qa_histogram_snapshot queue_latency, round_trip, batch_size; /* us, us, events */
 } qa_stats;
 

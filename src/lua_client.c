@@ -167,6 +167,31 @@ static int flush_wait(lua_State *L) {
     return push_outcome(L, status, &error, remaining);
 }
 
+static int disk_begin(lua_State *L) {
+    qa_lua_client *self = check_open(L);
+    if (!qa_client_keeps(self->client))
+        return 0;
+    qa_lua_push_count(L, qa_client_flush_to_disk_begin(self->client));
+    return 1;
+}
+
+static int disk_done(lua_State *L) {
+    qa_lua_client *self = check(L);
+    uint64_t mark = (uint64_t)luaL_checknumber(L, 2);
+    lua_pushboolean(L, qa_client_flush_to_disk_done(self->client, mark));
+    return 1;
+}
+
+static int disk_wait(lua_State *L) {
+    qa_lua_client *self = check_open(L);
+    uint64_t mark = (uint64_t)luaL_checknumber(L, 2);
+    qa_error error;
+    if (qa_client_flush_to_disk_wait(self->client, mark, optional_timeout_us(L, 3), &error) ==
+        QA_OK)
+        return push_true(L);
+    return qa_lua_push_error(L, &error);
+}
+
 static int close_client(lua_State *L) {
     qa_lua_client *self = check(L);
     int64_t timeout_us = optional_timeout_us(L, 2);
@@ -283,6 +308,9 @@ static const luaL_Reg methods[] = {
     {"_flush_begin", flush_begin},
     {"_flush_done", flush_done},
     {"_flush_wait", flush_wait},
+    {"_disk_begin", disk_begin},
+    {"_disk_done", disk_done},
+    {"_disk_wait", disk_wait},
     {"_close", close_client},
     {"_is_closed", is_closed},
     {"_pending", pending},

@@ -99,6 +99,7 @@ static void read_texts(lua_State *L, int table, qa_client_config *out) {
     out->ca_file = optional_text(L, table, "ca_file");
     out->proxy = optional_text(L, table, "proxy");
     out->user_agent = optional_text(L, table, "user_agent");
+    out->spool = optional_text(L, table, "spool");
 }
 
 static void read_numbers(lua_State *L, int table, qa_client_config *out) {
@@ -115,6 +116,7 @@ static void read_numbers(lua_State *L, int table, qa_client_config *out) {
     out->delivery_deadline_us = duration_us(L, table, "delivery_deadline");
     out->commit_interval_us = duration_us(L, table, "commit_interval");
     out->close_timeout_us = duration_us(L, table, "close_timeout");
+    out->spool_max_bytes = count(L, table, "spool_max_bytes");
     lua_getfield(L, table, "max_requests_per_second");
     bool limited = !lua_isnil(L, -1);
     lua_pop(L, 1);
@@ -123,9 +125,11 @@ static void read_numbers(lua_State *L, int table, qa_client_config *out) {
 
 void qa_lua_settings(lua_State *L, int index, qa_client_config *out, qa_error_code_rule *rules) {
     static const char *const encodings[] = {"form", "rfc3986", "none", NULL};
+    static const char *const syncs[] = {"full", "normal", NULL};
     memset(out, 0, sizeof *out);
     read_texts(L, index, out);
     read_numbers(L, index, out);
     out->sign_encoding = (qa_sign_encoding)choice(L, index, "sign_encoding", encodings);
+    out->spool_sync = (qa_spool_sync)choice(L, index, "spool_sync", syncs);
     read_error_codes(L, index, out, rules);
 }

@@ -82,12 +82,33 @@ static void set_state(lua_State *L, const qa_stats *stats) {
     }
 }
 
+static void set_spool(lua_State *L, const qa_stats *stats) {
+    static const char *const states[] = {"ok", "full", "failed"};
+    int state = stats->spool_status == QA_OK ? 0 : stats->spool_status == QA_SPOOL_FULL ? 1 : 2;
+    lua_createtable(L, 0, 10);
+    set_text(L, "state", states[state]);
+    if (state != 0)
+        set_text(L, "message", stats->spool_message);
+    set_count(L, "files", stats->spool_files);
+    set_count(L, "bytes", stats->spool_bytes);
+    set_count(L, "corrupt_files", stats->spool_corrupt);
+    if (stats->spool_corrupt > 0)
+        set_text(L, "corrupt_name", stats->spool_corrupt_name);
+    set_count(L, "commits", stats->spool_commits);
+    set_number(L, "last_commit", (double)stats->spool_commit_us / PER_SECOND);
+    set_count(L, "adopted", stats->spool_adopted);
+    set_count(L, "on_disk_only", stats->spool_paged);
+    lua_setfield(L, -2, "spool");
+}
+
 void qa_lua_push_stats(lua_State *L, const qa_stats *stats) {
     lua_createtable(L, 0, 20);
     set_state(L, stats);
     set_events(L, &stats->counts);
     set_requests(L, stats);
     set_reports(L, stats);
+    if (stats->has_spool)
+        set_spool(L, stats);
     set_count(L, "retries", stats->counts.retries);
     set_count(L, "bytes_sent", stats->counts.bytes_sent);
     set_count(L, "replaced", stats->counts.replaced_bytes);

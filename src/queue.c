@@ -79,6 +79,23 @@ void qa_queue_add(qa_queue *queue, qa_chunk *chunk) {
     qa_queue_grow(queue, chunk->events, chunk->length);
 }
 
+void qa_queue_put_back(qa_queue *queue, qa_chunk *chunk) {
+    qa_chunk *before = queue->newest;
+    while (before != NULL && before->seq > chunk->seq)
+        before = before->previous;
+    chunk->previous = before;
+    chunk->next = before != NULL ? before->next : queue->oldest;
+    if (before != NULL)
+        before->next = chunk;
+    else
+        queue->oldest = chunk;
+    if (chunk->next != NULL)
+        chunk->next->previous = chunk;
+    else
+        queue->newest = chunk;
+    qa_queue_grow(queue, chunk->live, chunk->length);
+}
+
 void qa_queue_grow(qa_queue *queue, uint64_t events, uint64_t bytes) {
     queue->events += events;
     queue->bytes += bytes;

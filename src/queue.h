@@ -42,6 +42,9 @@ void qa_queue_recycle(qa_queue *queue, qa_chunk *chunk);
 /* The queue takes the chunk, with what is in it already, and gives it its number. */
 void qa_queue_add(qa_queue *queue, qa_chunk *chunk);
 
+/* The queue takes a chunk whose number it gave before, and which may not be the newest. */
+void qa_queue_put_back(qa_queue *queue, qa_chunk *chunk);
+
 /* A chunk in the queue has grown. */
 void qa_queue_grow(qa_queue *queue, uint64_t events, uint64_t bytes);
 

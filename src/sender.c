@@ -57,6 +57,7 @@ static void init_parts(qa_sender *sender) {
     sender->look_at_us = QA_CLOCK_NEVER;
     sender->rest_until_us = INT64_MIN;
     sender->memory_us = INT64_MIN;
+    sender->linger_us = config->linger_us;
 }
 
 qa_sender *qa_sender_new(qa_client_config *config, const qa_clock *clock, const qa_random *random,
@@ -83,6 +84,30 @@ void qa_sender_attach(qa_sender *sender, qa_transport *transport) {
     sender->transport = transport;
 }
 
+qa_status qa_sender_keep(qa_sender *sender, const qa_spool_engine *engine, qa_error *error) {
+    qa_lane *lane = qa_lane_new(false, error);
+    if (lane == NULL)
+        return QA_NO_MEMORY;
+    sender->keeper = qa_keeper_new(sender->config, engine, lane, error);
+    if (sender->keeper == NULL) {
+        qa_lane_free(lane);
+        return QA_NO_MEMORY;
+    }
+    lane->detached = true; /* so its reports are for whoever polls */
+    lane->next = sender->lanes;
+    if (sender->lanes != NULL)
+        sender->lanes->previous = lane;
+    sender->lanes = lane;
+    /* So that a healthy service has acknowledged a chunk before it is due for the disk. */
+    if (sender->linger_us > sender->config->commit_interval_us / 2)
+        sender->linger_us = sender->config->commit_interval_us / 2;
+    return QA_OK;
+}
+
+bool qa_sender_keeps(const qa_sender *sender) {
+    return sender->keeper != NULL;
+}
+
 static void free_batches(qa_batch_list *list) {
     while (list->first != NULL) {
         qa_batch *batch = list->first;
@@ -96,6 +121,7 @@ void qa_sender_free(qa_sender *sender) {
         return;
     free_batches(&sender->waiting);
     free_batches(&sender->held);
+    qa_keeper_free(sender->keeper);
     qa_queue_free(&sender->queue);
     while (sender->lanes != NULL) {
         qa_lane *next = sender->lanes->next;
@@ -207,9 +233,19 @@ uint64_t qa_sender_flush_begin(qa_sender *sender) {
     return mark;
 }
 
+static bool passed(const qa_sender *sender, uint64_t mark) {
+    return qa_queue_passed(&sender->queue, mark) &&
+           (sender->keeper == NULL || qa_keeper_passed(sender->keeper, mark));
+}
+
+static uint64_t remaining_to(const qa_sender *sender, uint64_t mark) {
+    uint64_t on_disk = sender->keeper != NULL ? qa_keeper_remaining(sender->keeper, mark) : 0;
+    return qa_queue_remaining(&sender->queue, mark) + on_disk;
+}
+
 bool qa_sender_flush_done(qa_sender *sender, uint64_t mark) {
     qa_sender_lock(sender);
-    bool done = qa_queue_passed(&sender->queue, mark);
+    bool done = passed(sender, mark);
     qa_sender_unlock(sender);
     return done;
 }
@@ -240,13 +276,38 @@ bool qa_sender_flush_wait(qa_sender *sender, uint64_t mark, int64_t timeout_us,
                           uint64_t *remaining) {
     int64_t until = deadline_in(timeout_us);
     qa_sender_lock(sender);
-    while (!qa_queue_passed(&sender->queue, mark) && wait_for_change(sender, until))
+    while (!passed(sender, mark) && wait_for_change(sender, until))
         continue;
-    uint64_t left = qa_queue_remaining(&sender->queue, mark);
+    uint64_t left = remaining_to(sender, mark);
     qa_sender_unlock(sender);
     if (remaining != NULL)
         *remaining = left;
     return left == 0;
+}
+
+uint64_t qa_sender_save_begin(qa_sender *sender) {
+    uint64_t mark = qa_sender_flush_begin(sender);
+    qa_sender_lock(sender);
+    qa_keeper_rush(sender, mark);
+    qa_sender_unlock(sender);
+    return mark;
+}
+
+bool qa_sender_save_done(qa_sender *sender, uint64_t mark) {
+    qa_sender_lock(sender);
+    bool done = qa_keeper_safe(sender->keeper, mark);
+    qa_sender_unlock(sender);
+    return done;
+}
+
+bool qa_sender_save_wait(qa_sender *sender, uint64_t mark, int64_t timeout_us) {
+    int64_t until = deadline_in(timeout_us);
+    qa_sender_lock(sender);
+    while (!qa_keeper_safe(sender->keeper, mark) && wait_for_change(sender, until))
+        continue;
+    bool done = qa_keeper_safe(sender->keeper, mark);
+    qa_sender_unlock(sender);
+    return done;
 }
 
 void qa_sender_close_lane(qa_sender *sender, qa_lane *lane) {
@@ -259,7 +320,10 @@ void qa_sender_close_lane(qa_sender *sender, qa_lane *lane) {
 }
 
 static uint64_t left_for(const qa_sender *sender, const qa_lane *lane) {
-    return sender->open_lanes > 1 ? lane->pending : sender->queue.events;
+    if (sender->open_lanes > 1)
+        return lane->pending;
+    return sender->queue.events +
+           (sender->keeper != NULL ? qa_keeper_remaining(sender->keeper, UINT64_MAX) : 0);
 }
 
 bool qa_sender_wait_lane(qa_sender *sender, qa_lane *lane, int64_t timeout_us,
@@ -315,6 +379,8 @@ static void read_gauges(qa_sender *sender, const qa_lane *lane, qa_stats *out) {
     out->dead_evicted = qa_dead_evicted(sender->dead);
     out->reports_waiting = qa_report_queue_length(lane->reports);
     out->clients = sender->open_lanes;
+    if (sender->keeper != NULL)
+        qa_keeper_stats(sender->keeper, out);
 }
 
 void qa_sender_stats(qa_sender *sender, qa_lane *lane, qa_stats *out) {

@@ -33,6 +33,10 @@ qa_sender *qa_sender_new(qa_client_config *config, const qa_clock *clock, const 
  * isn't the sender's to free; NULL takes it away again. */
 void qa_sender_attach(qa_sender *sender, qa_transport *transport);
 
+/* Before anything is sent: what is accepted survives the process. The engine is a constant. */
+qa_status qa_sender_keep(qa_sender *sender, const qa_spool_engine *engine, qa_error *error);
+bool qa_sender_keeps(const qa_sender *sender);
+
 /* After the transport has ended everything. Frees all lanes too. NULL is legal. */
 void qa_sender_free(qa_sender *sender);
 
@@ -50,6 +54,9 @@ uint64_t qa_sender_flush_begin(qa_sender *sender);
 bool qa_sender_flush_done(qa_sender *sender, uint64_t mark);
 bool qa_sender_flush_wait(qa_sender *sender, uint64_t mark, int64_t timeout_us,
                           uint64_t *remaining);
+uint64_t qa_sender_save_begin(qa_sender *sender);
+bool qa_sender_save_done(qa_sender *sender, uint64_t mark);
+bool qa_sender_save_wait(qa_sender *sender, uint64_t mark, int64_t timeout_us);
 void qa_sender_stats(qa_sender *sender, qa_lane *lane, qa_stats *out);
 size_t qa_sender_dead(qa_sender *sender, size_t max, qa_dead_visit *visit, void *context);
 int qa_sender_fileno(qa_sender *sender, qa_lane *lane, qa_error *error);

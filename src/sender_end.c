@@ -45,25 +45,57 @@ static void forget_lane(qa_sender *sender, qa_lane *lane) {
     qa_lane_free(lane);
 }
 
-static void end_events(qa_sender *sender, qa_chunk *chunk, uint32_t events, qa_end end,
-                       qa_report *report) {
-    qa_lane *lane = chunk->lane;
-    report->events = events;
-    report->merged = 0;
-    push_report(sender, lane, report);
-    qa_ledger_end(&sender->ledger, events, end);
-    lane->pending -= events;
-    if (!qa_queue_end(&sender->queue, chunk, events))
-        return;
-    qa_queue_recycle(&sender->queue, chunk);
+void qa_sender_leave_lane(qa_sender *sender, qa_lane *lane) {
     if (--lane->chunks == 0 && lane->released)
         forget_lane(sender, lane);
+}
+
+void qa_sender_lose(qa_sender *sender, qa_lane *lane, uint64_t events, qa_report *report) {
+    report->events = events;
+    push_report(sender, lane, report);
+    qa_ledger_unspool(&sender->ledger, events);
+    qa_ledger_end(&sender->ledger, events, QA_END_DAMAGED);
+    lane->pending -= events;
+    if (sender->waiters > 0)
+        pthread_cond_broadcast(&sender->changed);
+}
+
+/* What is on disk stays there when the client is closed: it is a successor's to deliver. */
+static void settle(qa_sender *sender, const qa_batch_slice *slice, qa_end end,
+                   qa_report *report) {
+    bool stored = slice->chunk->disk == QA_CHUNK_STORED;
+    if (stored && end == QA_END_CLOSED)
+        return;
+    report->events = slice->events;
+    report->merged = 0;
+    push_report(sender, slice->chunk->lane, report);
+    if (stored)
+        qa_ledger_unspool(&sender->ledger, slice->events);
+    qa_ledger_end(&sender->ledger, slice->events, end);
+}
+
+static void end_slice(qa_sender *sender, const qa_batch_slice *slice, qa_end end,
+                      qa_report *report) {
+    qa_chunk *chunk = slice->chunk;
+    qa_lane *lane = chunk->lane;
+    settle(sender, slice, end, report);
+    lane->pending -= slice->events;
+    if (!qa_queue_end(&sender->queue, chunk, slice->events)) {
+        if (sender->keeper != NULL) {
+            qa_chunk_end_part(chunk, slice->offset, slice->length, slice->events);
+            qa_keeper_changed(sender, chunk);
+        }
+        return;
+    }
+    if (sender->keeper == NULL || !qa_keeper_ended(sender, chunk))
+        qa_queue_recycle(&sender->queue, chunk);
+    qa_sender_leave_lane(sender, lane);
 }
 
 /* All that is left of the batch has ended alike; frees the batch. */
 void qa_sender_end_batch(qa_sender *sender, qa_batch *batch, qa_end end, qa_report *report) {
     for (size_t i = 0; i < batch->slice_count; i++)
-        end_events(sender, batch->slices[i].chunk, batch->slices[i].events, end, report);
+        end_slice(sender, &batch->slices[i], end, report);
     qa_batch_free(batch);
 }
 
@@ -102,6 +134,8 @@ void qa_sender_bury(qa_sender *sender, qa_batch *batch) {
                              .attempts = batch->attempts,
                              .wall_ms = sender->clock.wall_ms(sender->clock.state)};
     qa_dead_add(sender->dead, &letter);
+    if (sender->keeper != NULL)
+        qa_keeper_bury(sender, &letter);
     qa_report report = {.status = QA_REPORT_DEAD,
                         .code = why->code,
                         .possibly_stored = batch->possibly_stored};
@@ -116,7 +150,7 @@ static void drop_slice(void *context, qa_batch *batch, const qa_batch_slice *sli
     qa_sender *sender = context;
     qa_report report;
     fill_drop(sender, batch, QA_END_DEADLINE, &report);
-    end_events(sender, slice->chunk, slice->events, QA_END_DEADLINE, &report);
+    end_slice(sender, slice, QA_END_DEADLINE, &report);
 }
 
 static bool expire_list(qa_sender *sender, qa_batch_list *list, int64_t now_us, int64_t *at) {
@@ -145,7 +179,11 @@ static void drop_first_ready(qa_sender *sender, qa_end end) {
     qa_report report;
     qa_queue_pop_ready(&sender->queue);
     fill_drop(sender, NULL, end, &report);
-    end_events(sender, chunk, chunk->events - chunk->taken_events, end, &report);
+    qa_batch_slice rest = {.chunk = chunk,
+                           .offset = chunk->taken,
+                           .length = chunk->length - chunk->taken,
+                           .events = chunk->events - chunk->taken_events};
+    end_slice(sender, &rest, end, &report);
 }
 
 static bool expire_ready(qa_sender *sender, int64_t now_us, int64_t *at) {
@@ -199,6 +237,8 @@ void qa_sender_expire(qa_sender *sender, int64_t now_us, int64_t *at) {
 }
 
 void qa_sender_drop_queued(qa_sender *sender) {
+    if (sender->keeper != NULL)
+        qa_keeper_close_gap(sender);
     qa_sender_release_held(sender);
     while (sender->waiting.first != NULL) {
         qa_batch *batch = sender->waiting.first;

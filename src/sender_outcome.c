@@ -31,6 +31,8 @@ static void delivered(qa_sender *sender, qa_flight *flight, const qa_verdict *ve
                       int64_t now_us) {
     qa_report report = {.status = QA_REPORT_DELIVERED, .code = QA_OK};
     memcpy(report.trace_id, verdict->trace_id, sizeof report.trace_id);
+    if (sender->keeper != NULL)
+        qa_keeper_land(sender->keeper, flight->batch);
     qa_sender_end_batch(sender, flight->batch, QA_END_DELIVERED, &report);
     accepted(sender, flight, true, now_us);
 }
@@ -89,6 +91,23 @@ static void paused(qa_sender *sender, qa_flight *flight, const qa_verdict *verdi
     qa_batch_list_insert(&sender->waiting, flight->batch);
 }
 
+/* Its chunks are no longer under way. What was learnt is worth remembering where they are kept. */
+static void land_slices(qa_sender *sender, const qa_batch *batch, const qa_verdict *verdict) {
+    for (size_t i = 0; i < batch->slice_count; i++) {
+        qa_chunk *chunk = batch->slices[i].chunk;
+        chunk->flying -= batch->slices[i].events;
+        if (sender->keeper == NULL)
+            continue;
+        if (chunk->disk == QA_CHUNK_STORED)
+            qa_ledger_spool(&sender->ledger, batch->slices[i].events);
+        if (verdict->action == QA_ACTION_DELIVERED || !verdict->sent)
+            continue;
+        chunk->attempts = batch->attempts;
+        chunk->possibly_stored = batch->possibly_stored;
+        qa_keeper_changed(sender, chunk);
+    }
+}
+
 static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
                         int64_t now_us) {
     qa_batch *batch = flight->batch;
@@ -102,6 +121,7 @@ static void apply_batch(qa_sender *sender, qa_flight *flight, const qa_verdict *
     batch->possibly_stored = batch->possibly_stored || verdict->possibly_stored;
     if (verdict->action != QA_ACTION_DELIVERED)
         qa_batch_remember(batch, verdict);
+    land_slices(sender, batch, verdict);
     switch (verdict->action) {
     case QA_ACTION_DELIVERED: delivered(sender, flight, verdict, now_us); break;
     case QA_ACTION_RETRY: retry(sender, flight, verdict, now_us); break;

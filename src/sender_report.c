@@ -16,11 +16,18 @@ bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane) {
     /* So little more than this one needed that a full chunk of the next need not be trimmed. */
     lane->capacity_hint = chunk->length + chunk->length / 32;
     qa_chunk_trim(chunk);
-    qa_queue_ready(&sender->queue, chunk);
+    qa_sender_chunk_closed(sender, chunk);
     bool needed = sender->hungry || sender->resting;
     sender->hungry = false;
     sender->resting = false;
     return needed;
+}
+
+void qa_sender_chunk_closed(qa_sender *sender, qa_chunk *chunk) {
+    if (sender->keeper == NULL)
+        qa_queue_ready(&sender->queue, chunk);
+    else
+        qa_keeper_closed(sender, chunk);
 }
 
 /* A thread that looks again by itself in a moment isn't woken, unless the queue fills up before. */
@@ -47,7 +54,7 @@ static bool open_chunk(qa_sender *sender, qa_lane *lane, qa_chunk *chunk) {
     lane->chunks++;
     lane->open = chunk;
     qa_queue_add(&sender->queue, chunk);
-    int64_t due = qa_clock_add(chunk->opened_us, sender->config->linger_us);
+    int64_t due = qa_clock_add(chunk->opened_us, sender->linger_us);
     if (due >= sender->look_at_us)
         return false;
     sender->look_at_us = INT64_MIN; /* once is enough until the thread has looked */
@@ -95,6 +102,11 @@ static qa_status admit(const qa_sender *sender, const qa_lane *lane, size_t leng
                        qa_error *error) {
     if (lane->closed || sender->stopping)
         return qa_error_set(error, QA_CLOSED, "client: closed");
+    if (sender->keeper != NULL) {
+        qa_status status = qa_keeper_admit(sender->keeper, error);
+        if (status != QA_OK)
+            return status;
+    }
     return qa_queue_admit(&sender->queue, count, (uint64_t)length + QA_CHUNK_SEPARATOR_SIZE,
                           error);
 }

@@ -9,6 +9,7 @@
 
 #include "batch.h"
 #include "gate.h"
+#include "keeper.h"
 #include "queue.h"
 #include "rate.h"
 #include "sender.h"
@@ -69,6 +70,9 @@ struct qa_sender {
     int64_t limit_since_us; /* when it was learnt or relaxed */
     int64_t memory_us;      /* memory was short: nothing new before this */
 
+    qa_keeper *keeper; /* NULL: memory only */
+    int64_t linger_us;
+
     int64_t look_at_us; /* when the thread looks again by itself */
     bool hungry;        /* the thread could start something if there were something */
     bool resting;       /* the same, but it looks again by itself, at rest_until_us at the latest */
@@ -97,6 +101,9 @@ static inline void qa_sender_wake(qa_sender *sender) {
 /* The lane's open chunk takes no more. True: the thread has to be woken for it. */
 bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane);
 
+/* A closed chunk can be sent and written. */
+void qa_sender_chunk_closed(qa_sender *sender, qa_chunk *chunk);
+
 /* ---- sender_outcome.c ---- */
 
 /* One request has ended. Frees the flight and finishes its ticket. `answer` may be NULL: it
@@ -105,6 +112,12 @@ void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *ver
                      const qa_answer *answer);
 
 /* ---- sender_end.c ---- */
+
+/* One of the lane's chunks has gone. */
+void qa_sender_leave_lane(qa_sender *sender, qa_lane *lane);
+
+/* Events of a lane that are in no chunk were lost. */
+void qa_sender_lose(qa_sender *sender, qa_lane *lane, uint64_t events, qa_report *report);
 
 /* All events of a batch that isn't in flight have ended alike: reported; frees the batch. */
 void qa_sender_end_batch(qa_sender *sender, qa_batch *batch, qa_end end, qa_report *report);

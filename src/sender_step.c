@@ -24,7 +24,7 @@ static void close_lingering(qa_sender *sender, int64_t now_us, int64_t *at) {
     for (qa_lane *lane = sender->lanes; lane != NULL; lane = lane->next) {
         if (lane->open == NULL)
             continue;
-        int64_t due = qa_clock_add(lane->open->opened_us, sender->config->linger_us);
+        int64_t due = qa_clock_add(lane->open->opened_us, sender->linger_us);
         if (due <= now_us)
             qa_sender_close_chunk(sender, lane);
         else
@@ -179,14 +179,17 @@ static qa_flight *start_check(qa_sender *sender, int64_t now_us) {
 }
 
 static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us) {
-    qa_ledger_start(&sender->ledger, batch->events);
     qa_histogram_record(&sender->ledger.batch_size, batch->events);
     for (size_t i = 0; i < batch->slice_count; i++) {
         qa_chunk *chunk = batch->slices[i].chunk;
         if (!chunk->started)
             qa_histogram_record(&sender->ledger.queue_latency, now_us - chunk->opened_us);
         chunk->started = true;
+        chunk->flying += batch->slices[i].events;
+        if (chunk->disk == QA_CHUNK_STORED)
+            qa_ledger_unspool(&sender->ledger, batch->slices[i].events);
     }
+    qa_ledger_start(&sender->ledger, batch->events);
 }
 
 static qa_flight *start_batch(qa_sender *sender, qa_batch *batch, int64_t now_us) {
@@ -222,7 +225,10 @@ static qa_flight *start_one(qa_sender *sender, int64_t now_us, int64_t *at) {
 
 /* Something to start, or NULL; then *at is lowered to when there may be. */
 static qa_flight *next_flight(qa_sender *sender, int64_t now_us, int64_t *at) {
-    if (sender->in_flight >= sender->config->max_in_flight)
+    uint32_t busy = sender->in_flight;
+    if (sender->keeper != NULL)
+        busy += qa_keeper_landing(sender->keeper);
+    if (busy >= sender->config->max_in_flight)
         return NULL;
     if (sender->memory_us > now_us) {
         *at = qa_clock_earlier(*at, sender->memory_us);
@@ -363,6 +369,8 @@ bool qa_sender_step(qa_sender *sender, int64_t *wait_us) {
     qa_flight *first = collect(sender, now, &at);
     rest(sender, first, now, &at);
     sender->look_at_us = at;
+    if (sender->keeper != NULL)
+        qa_keeper_look(sender);
     int64_t offset = sender->skew.offset_ms;
     qa_sender_unlock(sender);
     if (launch_all(sender, first, offset))

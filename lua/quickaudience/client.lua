@@ -192,14 +192,22 @@ function methods:close(seconds)
   return nil, explained(self, message), code, remaining
 end
 
---- Waits until all accepted so far is on disk or delivered.
+--- Commits all accepted so far at once, and waits until it is on disk or delivered.
+---@param seconds number|nil nil: as long as it takes
 ---@return true|nil
 ---@return string|nil message
 ---@return string|nil code
 function methods:flush_to_disk(seconds)
   check_seconds("flush_to_disk", seconds)
   check_open(self)
-  return nil, "flush_to_disk: needs a spool", "CONFIG"
+  local how, message, code = "block", nil, nil
+  if seconds ~= 0 then how, message, code = wait.how("flush_to_disk") end
+  if not how then return nil, message, code end
+  local mark = self:_disk_begin()
+  if not mark then return nil, "flush_to_disk: needs a spool", "CONFIG" end
+  wait.wait(how, function() return self:_disk_done(mark) end,
+    function(slice) return self:_disk_wait(mark, slice) end, seconds)
+  return self:_disk_wait(mark, 0)
 end
 
 --- The figures of the client's sender: the ledger, gauges and latencies.

@@ -82,7 +82,11 @@ describe("the reference", function()
     client:close(0)
     local listed = first_column((section(text, "## Figures"):gsub("\n### .*", "")))
     local absent = { reason = true, reason_message = true, on_delivery_error = true,
-      ["requests.by_outcome"] = true }
+      ["requests.by_outcome"] = true,
+      ["spool.state"] = true, ["spool.message"] = true, ["spool.files"] = true,
+      ["spool.bytes"] = true, ["spool.corrupt_files"] = true, ["spool.corrupt_name"] = true,
+      ["spool.commits"] = true, ["spool.last_commit"] = true, ["spool.adopted"] = true,
+      ["spool.on_disk_only"] = true }
     for name in pairs(flatten(stats)) do
       if not name:find("^requests%.by_outcome") then
         assert.truthy(listed[name], name)
