@@ -120,7 +120,8 @@ local function time_report(name, burst, period)
     rows.print {
       figure = ("%s: report, µs, %s, %s"):format(label, name, names[i]),
       ours = ("%.2f µs"):format(time),
-      yardstick = ("%.2f µs"):format(rows.median(quiet[i]) * 1e6), value = time, target = i == 3 and 20 or nil,
+      yardstick = ("%.2f µs"):format(rows.median(quiet[i]) * 1e6),
+      value = time, target = i == 3 and 20 or nil,
     }
   end
 end
