@@ -63,7 +63,7 @@ local function read_child(self, name, child)
     local number = line:match("^saved (%d+)$")
     if number then
       last = tonumber(number)
-    elseif line ~= "Killed" and line ~= "" then
+    elseif not line:find("^s?a?v?e?d? ?%d*Killed$") and line ~= "" then -- the last may be cut off
       other[#other + 1] = line
     end
   end

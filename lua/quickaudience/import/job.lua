@@ -209,6 +209,8 @@ local function on_done(self, stretch)
     delivered = stretch.delivered, refused = #stretch.refused,
     refused_bytes = self.refused_file and self.refused_file.bytes or 0 }
   if not ok then self.failure = self.failure or message end
+  -- What an earlier run had done behind a gap counts once the gap is closed.
+  self.lines_done = math.max(self.lines_done, self.journal.lines)
 end
 
 -- ---- a pump that only checks -----------------------------------------------------------------
