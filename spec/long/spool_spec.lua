@@ -18,8 +18,8 @@ describe("the spool, at length", function()
     world:finish(successors)
     local missing, twice = world:look()
     assert.equal("", missing)
-    assert.truthy(twice <= world.kills * world.IN_FLIGHT, twice)
     assert.equal("", world:files())
+    return twice
   end
 
   it("survives 300 kills", function()
@@ -29,16 +29,20 @@ describe("the spool, at length", function()
         local seconds = round % 3 == 0 and math.random(5, 40) or math.random(30, 300)
         assert.equal("", world:kill({ seconds / 1000 }, 100000))
       end
-      nothing_is_missing()
+      local twice = nothing_is_missing()
+      assert.truthy(twice <= world.kills * world.IN_FLIGHT, twice)
     end
   end)
 
   it("is shared by four processes, one of which is killed every second for a minute", function()
+    local repeated = 0
     for _ = 1, 15 do
       world:again()
       assert.equal("", world:kill({ 1, 2, 3, 4 }, 30000))
-      nothing_is_missing(2)
+      repeated = repeated + nothing_is_missing(2)
     end
+    -- Who is killed while it works off an adopted file may have sent more of it than is noted there.
+    print(("# siblings killed while they adopt: %d events arrived twice"):format(repeated))
   end)
 
   it("takes in 200 000 events while the service is away, within its memory", function()
