@@ -18,7 +18,7 @@ describe("the game server", function()
   end)
   before_each(function() sandbox:reset() end)
 
-  it("loses nothing in a minute at 200 events a frame, and tells what a frame's share was", function()
+  it("loses nothing in a minute at 200 events a frame", function()
     local output, status = game:start({ endpoint = sandbox.url,
       words = "--rooms 2 --seconds 60" }):finish()
     assert.equal(0, status, output)

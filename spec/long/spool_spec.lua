@@ -41,7 +41,7 @@ describe("the spool, at length", function()
       assert.equal("", world:kill({ 1, 2, 3, 4 }, 30000))
       repeated = repeated + nothing_is_missing(2)
     end
-    -- Who is killed while it works off an adopted file may have sent more of it than is noted there.
+    -- Who is killed while it works off an adopted file may have sent more than is noted there.
     print(("# siblings killed while they adopt: %d events arrived twice"):format(repeated))
   end)
 
