@@ -75,7 +75,7 @@ all: $(MODULE)
 help:
 	echo 'make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]  build the C module for one Lua'
 	echo 'make demo | test | bench                   see it work | run every check | measure'
-	echo 'make test LONG=1                           and those that take minutes, as CI does'
+	echo 'make test LONG=1 | LONG=all                 and the long C tests, as CI does | all long ones'
 	echo 'make test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint   one check'
 	echo 'make deps | env | install | uninstall | clean        (V=1 shows the commands)'
 
@@ -146,7 +146,7 @@ SPEC ?= $(filter-out spec/c spec/long spec/support,$(wildcard spec/*))
 export SEED := $(or $(SEED),$(shell date +%s))
 LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
 SUITES := test-c test-asan test-tsan $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers \
-	$(if $(LONG),test-long-c test-long-lua)
+	$(if $(LONG),test-long-c) $(if $(filter all,$(LONG)),test-long-lua)
 # Where there are threads.
 TSAN_TESTS := $(filter client_% sender_% transport_% faults_%,$(C_TESTS))
 
