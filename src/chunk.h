@@ -51,6 +51,7 @@ typedef struct qa_chunk {
     bool fresh;           /* it is in that list */
     bool pinned;          /* its bytes are in a commit under way: it must not be freed */
     bool changed;         /* its row has to be brought up to date */
+    bool receipted;       /* a receipt says that the row was acknowledged */
     qa_chunk_disk disk;
     uint32_t part_count, part_capacity;
     struct qa_chunk_part *parts; /* that have ended while others live; ordered by offset */

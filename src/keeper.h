@@ -51,8 +51,8 @@ void qa_keeper_bury(qa_sender *sender, const qa_dead_letter *letter);
 /* Whether new events are refused because the disk fails; QA_OK: no. */
 qa_status qa_keeper_admit(const qa_keeper *keeper, qa_error *error);
 
-/* A request was answered whose events' rows have to be deleted: it counts as under way until they
- * are, so that after a crash no more than max_in_flight requests are repeated. */
+/* The same request, with the lock held: where there is no receipt, it counts as under way until
+ * its rows are deleted, so that after a crash no more than max_in_flight requests are repeated. */
 void qa_keeper_land(qa_keeper *keeper, const qa_batch *batch);
 uint32_t qa_keeper_landing(const qa_keeper *keeper);
 
@@ -83,6 +83,10 @@ bool qa_keeper_step(qa_sender *sender, int64_t *wait_us);
 void qa_keeper_wait(qa_sender *sender, int64_t wait_us);
 
 /* ---- for the sender's thread, without the lock ---- */
+
+/* The service took all of a request that is under way: a receipt is written for each of its rows
+ * that is done with, so that a successor doesn't send it again. */
+void qa_keeper_acknowledge(qa_sender *sender, qa_batch *batch);
 
 /* Nothing new is coming, and nothing is under way: the next step commits what is left and closes
  * the spools. Waits at most `limit_us` for it; false: it takes longer. */

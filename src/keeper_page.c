@@ -16,13 +16,23 @@ enum {
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static bool is_half_full(const qa_queue *queue) {
-    return queue->events > queue->max_events / 2 || queue->bytes > queue->max_bytes / 2;
+/* What is read back later costs more than what is not: a service that empties memory by itself is
+ * given more of it. */
+static bool is_full(const qa_sender *sender, int64_t now_us) {
+    const qa_queue *queue = &sender->queue;
+    uint64_t eighths = qa_keeper_is_served(sender, now_us) ? 7 : 4;
+    return queue->events > queue->max_events / 8 * eighths ||
+           queue->bytes > queue->max_bytes / 8 * eighths;
 }
 
 static bool has_room(const qa_queue *queue) {
     return queue->events < (queue->max_events + KEEP_PARTS - 1) / KEEP_PARTS &&
            queue->bytes < queue->max_bytes / KEEP_PARTS;
+}
+
+bool qa_keeper_wants_page(const qa_sender *sender) {
+    const qa_keeper *keeper = sender->keeper;
+    return (keeper->gap || keeper->adopted.left > 0) && has_room(&sender->queue);
 }
 
 /* Whether the row says all that there is to say about the chunk. */
@@ -72,9 +82,9 @@ static void open_gap(qa_sender *sender) {
         queue->first_ready = NULL;
 }
 
-void qa_keeper_evict(qa_sender *sender) {
+void qa_keeper_evict(qa_sender *sender, int64_t now_us) {
     qa_keeper *keeper = sender->keeper;
-    if (!keeper->gap && !keeper->finishing && is_half_full(&sender->queue))
+    if (!keeper->gap && !keeper->finishing && is_full(sender, now_us))
         open_gap(sender);
     if (!keeper->gap)
         return;
@@ -331,7 +341,8 @@ static void adopt(qa_sender *sender, int64_t now_us) {
     keeper->adopt_at_us = qa_clock_add(now_us, ADOPT_US);
     if (status != QA_OK || spool == NULL)
         return;
-    *store = (qa_keeper_store){.spool = spool, .left = gauges.events};
+    *store = (qa_keeper_store){
+        .spool = spool, .left = gauges.events, .gone_due_us = QA_CLOCK_NEVER};
     keeper->adopted_events += gauges.events;
     keeper->lane->pending += gauges.events;
     qa_ledger_accept(&sender->ledger, gauges.events);

@@ -1,5 +1,5 @@
 /* keeper_state.h
- * What the keeper is made of, shared by its two files and by nothing else.
+ * What the keeper is made of, shared by its files and by nothing else.
  * Does not know who calls.
  * SPDX-License-Identifier: MIT */
 #ifndef QA_KEEPER_STATE_H
@@ -28,6 +28,7 @@ typedef struct qa_keeper_store {
     uint64_t next;       /* no row with a smaller id is on disk alone */
     uint64_t chunks;     /* in memory that have a row here */
     qa_chunk *gone;      /* ended, to be deleted; by next_fresh */
+    int64_t gone_due_us; /* when they have to be; QA_CLOCK_NEVER: none */
     uint32_t landing, landing_now;
     int64_t retry_at_us; /* of an adopted one */
 } qa_keeper_store;
@@ -75,16 +76,44 @@ struct qa_keeper {
 
 /* All below: with the lock held, which those that use the disk give up meanwhile. */
 
-/* keeper.c */
+/* ---- keeper.c ---- */
+
+/* Chunks that wait to be written: at the end, at the front, out of the list. */
+void qa_keeper_push(qa_keeper *keeper, qa_chunk *chunk);
+void qa_keeper_push_front(qa_keeper *keeper, qa_chunk *chunk);
 void qa_keeper_unlist(qa_keeper *keeper, qa_chunk *chunk);
+
+/* The first of them that isn't an adopted one; NULL: none. */
+const qa_chunk *qa_keeper_first_own(const qa_keeper *keeper);
+
+/* When what was opened then has to be in a commit: a little before its interval is over. */
+int64_t qa_keeper_due_us(const qa_keeper *keeper, int64_t opened_us);
+
+/* Whether memory fills up faster than things fall due, so that more has to be written. */
+bool qa_keeper_is_pressed(const qa_sender *sender, int64_t now_us);
+
+/* Whether the service takes what comes, so that memory empties without the disk's help. */
+bool qa_keeper_is_served(const qa_sender *sender, int64_t now_us);
+
+/* ---- keeper_commit.c ---- */
+
+/* One transaction, if there is something for it; whether one was done. Time goes on meanwhile. */
+bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us);
+bool qa_keeper_commit_adopted(qa_sender *sender, int64_t now_us);
+
 void qa_keeper_fail(qa_keeper *keeper, const qa_error *error, int64_t now_us);
 void qa_keeper_well(qa_keeper *keeper);
 void qa_keeper_read_gauges(qa_sender *sender);
 
-/* keeper_page.c: lets go of chunks that are stored, where memory is short. */
-void qa_keeper_evict(qa_sender *sender);
+/* ---- keeper_page.c ---- */
 
-/* keeper_page.c: reads back what there is room for, takes over what others left. */
+/* Lets go of chunks that are stored, where memory is short. */
+void qa_keeper_evict(qa_sender *sender, int64_t now_us);
+
+/* Whether memory is empty enough for what is on disk alone. */
+bool qa_keeper_wants_page(const qa_sender *sender);
+
+/* Reads back what there is room for, takes over what others left. */
 void qa_keeper_page(qa_sender *sender, int64_t now_us);
 
 #endif

@@ -384,6 +384,9 @@ void qa_sender_done(void *context, void *tag, const qa_answer *answer) {
     qa_verdict verdict;
     qa_retry_judge(answer, sender->config->error_codes, sender->config->error_code_count,
                    &verdict);
+    if (sender->keeper != NULL && flight->batch != NULL &&
+        verdict.action == QA_ACTION_DELIVERED)
+        qa_keeper_acknowledge(sender, flight->batch);
     qa_sender_lock(sender);
     qa_sender_apply(sender, flight, &verdict, answer);
     qa_sender_unlock(sender);

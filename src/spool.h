@@ -85,8 +85,8 @@ typedef bool qa_spool_visit_letter(void *context, const qa_spool_letter *letter)
 
 typedef struct qa_spool qa_spool;
 
-/* What an engine can do. A spool belongs to one thread at a time. All functions but `gauges` may
- * wait for the disk: a commit normally for one fsync, now and then for several.
+/* What an engine can do. A spool belongs to one thread at a time. All functions but `gauges` and
+ * `receipt` may wait for the disk: a commit normally for one fsync, now and then for several.
  *
  * Failures: QA_SPOOL_FULL (max_bytes, or the disk is full), QA_SPOOL (anything else; the message
  * names the file and the reason, such as "spool: cannot write '/x/y.db': disk full"). A failed call
@@ -107,6 +107,13 @@ typedef struct qa_spool_engine {
      * it returns. QA_SPOOL_FULL because of max_bytes is only for operations with a QA_SPOOL_PUT:
      * what frees room is always tried. */
     qa_status (*commit)(qa_spool *spool, const qa_spool_op *ops, size_t count, qa_error *error);
+
+    /* Notes that a row was acknowledged, at once, where the end of the process cannot take it away;
+     * loss of power may. Whoever adopts the spool finds the row gone. Its deletion is committed
+     * later all the same. For the cost of a system call, no wait for the disk, and, alone of all, on
+     * any thread. False: it could not be noted; as a rule because too many deletions are due. NULL:
+     * the engine cannot do it. */
+    bool (*receipt)(qa_spool *spool, uint64_t id);
 
     /* Shows rows with ids above `after`, in their order: at most `max_rows`, and after the first
      * one no more than `max_bytes` of data. Memory: one row. */

@@ -13,9 +13,11 @@
 
 /* A file's name is "qa-<target>-<created>-<pid>-<random>.db": the target's hash (16 hex digits), ms
  * since the epoch (12 hex digits, so that names sort by age), who made it, and chance. Beside it
- * may lie .db-wal and .db-shm (SQLite's), .lock (the owner's), .db.corrupt (set aside). */
+ * may lie .db-wal and .db-shm (SQLite's), .db-receipts, .lock (the owner's), .db.corrupt (set
+ * aside). */
 #define QA_SPOOL_DB ".db"
 #define QA_SPOOL_LOCK ".lock"
+#define QA_SPOOL_RECEIPTS "-receipts" /* behind the database's whole name */
 #define QA_SPOOL_CORRUPT ".db.corrupt"
 
 /* Makes the directory when it is missing, refuses one that others may write to, tightens one that

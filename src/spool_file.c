@@ -409,7 +409,7 @@ void qa_spool_file_close(qa_spool_file *file) {
 }
 
 void qa_spool_file_remove(const char *path) {
-    static const char *const endings[] = {"", "-wal", "-shm", "-journal"};
+    static const char *const endings[] = {"", "-wal", "-shm", "-journal", QA_SPOOL_RECEIPTS};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         char *name;
         if (asprintf(&name, "%s%s", path, endings[i]) < 0)

@@ -70,7 +70,7 @@ qa_spool_file *qa_spool_file_open(const char *path, qa_spool_mode mode, qa_spool
 /* Closes it; what is in the log is written back, unless the file is damaged. NULL is legal. */
 void qa_spool_file_close(qa_spool_file *file);
 
-/* Deletes a closed file, and what SQLite keeps beside it. */
+/* Deletes a closed file, and what is kept beside it. */
 void qa_spool_file_remove(const char *path);
 
 /* Whether the path still names this file; and whether its log is there too. */

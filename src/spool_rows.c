@@ -37,9 +37,8 @@ static void bind_text(sqlite3_stmt *statement, int column, const char *text, siz
     (void)sqlite3_bind_text64(statement, column, text, length, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-/* Takes the row of this id, if there is one, out of the counts; *found tells. */
-static qa_status uncount_row(qa_spool_file *file, uint64_t id, qa_spool_counts *counts,
-                             bool *found, qa_error *error) {
+qa_status qa_spool_rows_uncount(qa_spool_file *file, uint64_t id, qa_spool_counts *counts,
+                                bool *found, qa_error *error) {
     sqlite3_stmt *statement = qa_spool_file_statement(file, QA_SQL_ROW_FIND, error);
     if (statement == NULL)
         return QA_SPOOL;
@@ -70,7 +69,7 @@ static qa_status run_with_id(qa_spool_file *file, qa_spool_statement which, uint
 static qa_status put_row(qa_spool_file *file, const qa_spool_row *row, qa_spool_counts *counts,
                          qa_error *error) {
     bool replaced;
-    qa_status status = uncount_row(file, row->id, counts, &replaced, error);
+    qa_status status = qa_spool_rows_uncount(file, row->id, counts, &replaced, error);
     if (status == QA_OK && replaced) /* the row's own attempts are the newer ones */
         status = run_with_id(file, QA_SQL_ATTEMPT_DELETE, row->id, error);
     sqlite3_stmt *statement = qa_spool_file_statement(file, QA_SQL_ROW_PUT, error);
@@ -95,7 +94,7 @@ static qa_status put_row(qa_spool_file *file, const qa_spool_row *row, qa_spool_
 static qa_status delete_row(qa_spool_file *file, uint64_t id, qa_spool_counts *counts,
                             qa_error *error) {
     bool found;
-    qa_status status = uncount_row(file, id, counts, &found, error);
+    qa_status status = qa_spool_rows_uncount(file, id, counts, &found, error);
     if (status == QA_OK && found)
         status = run_with_id(file, QA_SQL_ROW_DELETE, id, error);
     if (status == QA_OK && found)

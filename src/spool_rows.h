@@ -20,6 +20,10 @@ qa_status qa_spool_rows_count(qa_spool_file *file, qa_spool_counts *out, qa_erro
 /* Counts the letters anew, and leaves the rest. */
 qa_status qa_spool_rows_count_letters(qa_spool_file *file, qa_spool_counts *out, qa_error *error);
 
+/* Takes the row of this id, if there is one, out of the counts; *found tells. */
+qa_status qa_spool_rows_uncount(qa_spool_file *file, uint64_t id, qa_spool_counts *counts,
+                                bool *found, qa_error *error);
+
 /* All of the operations in one transaction, or none; keeps `counts` true. */
 qa_status qa_spool_rows_commit(qa_spool_file *file, const qa_spool_op *ops, size_t count,
                                qa_spool_counts *counts, qa_error *error);

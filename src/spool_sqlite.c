@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "spool_sqlite.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "spool_directory.h"
 #include "spool_lock.h"
+#include "spool_receipts.h"
 #include "spool_room.h"
 #include "spool_salvage.h"
 
@@ -22,6 +24,7 @@ typedef struct place {
     char name[QA_SPOOL_NAME_MAX];
     qa_spool_lock *lock;
     qa_spool_file *file;
+    qa_spool_receipts *receipts;
 } place;
 
 typedef struct sqlite_spool {
@@ -29,6 +32,7 @@ typedef struct sqlite_spool {
     qa_spool_config config; /* its strings are owned */
     char *directory;        /* absolute */
     place at;
+    pthread_mutex_t receipts; /* guards at.receipts: they are written on another thread */
     qa_spool_counts counts;
     qa_spool_room room;
     uint64_t commits, generation;
@@ -51,6 +55,7 @@ static int64_t wall_ms(void) {
 static void leave_place(place *at, const char *directory, bool remove) {
     char *path = qa_spool_directory_path(directory, at->name, QA_SPOOL_DB);
     qa_spool_file_close(at->file);
+    qa_spool_receipts_close(at->receipts);
     if (remove && path != NULL)
         qa_spool_file_remove(path);
     free(path);
@@ -66,10 +71,10 @@ static qa_status open_place(sqlite_spool *self, place *at, qa_spool_mode mode, b
         return qa_error_no_memory(error, "spool");
     at->file = qa_spool_file_open(path, mode, self->config.sync, &self->config.target, damaged,
                                   error);
-    free(path);
     if (at->file != NULL)
-        return QA_OK;
-    return error->status;
+        at->receipts = qa_spool_receipts_open(path, error);
+    free(path);
+    return at->receipts != NULL ? QA_OK : error->status;
 }
 
 /* A new, empty file under a lock of its own. */
@@ -90,7 +95,7 @@ static qa_status make_place(sqlite_spool *self, place *out, qa_error *error) {
     if (status == QA_OK)
         qa_spool_directory_sync(self->directory);
     else
-        leave_place(out, self->directory, false);
+        leave_place(out, self->directory, out->file != NULL);
     return status;
 }
 
@@ -126,10 +131,14 @@ static qa_status move_out(sqlite_spool *self, bool damaged, qa_error *error) {
     self->at.file->damaged = true; /* nothing is to be written to it any more */
     qa_spool_file_close(self->at.file);
     self->at.file = NULL;
-    if (damaged && named)
-        set_aside(self, self->at.name);
-    leave_place(&self->at, self->directory, named);
+    (void)pthread_mutex_lock(&self->receipts);
+    place old = self->at;
+    qa_spool_receipts_copy(old.receipts, next.receipts);
     self->at = next;
+    (void)pthread_mutex_unlock(&self->receipts);
+    if (damaged && named)
+        set_aside(self, old.name);
+    leave_place(&old, self->directory, named);
     self->generation++;
     self->data_version = 0;
     qa_spool_room_forget(&self->room);
@@ -175,11 +184,16 @@ static void free_spool(sqlite_spool *self) {
         return;
     free_config(&self->config);
     free(self->directory);
+    (void)pthread_mutex_destroy(&self->receipts);
     free(self);
 }
 
 static qa_status new_spool(const qa_spool_config *config, sqlite_spool **out, qa_error *error) {
     sqlite_spool *self = calloc(1, sizeof *self);
+    if (self != NULL && pthread_mutex_init(&self->receipts, NULL) != 0) {
+        free(self);
+        self = NULL;
+    }
     *out = self;
     if (self == NULL)
         return qa_error_no_memory(error, "spool");
@@ -228,6 +242,24 @@ static bool is_leftover(sqlite_spool *self) {
            qa_spool_file_is_for(self->at.file, &self->config.target);
 }
 
+/* Deletes the rows that the last owner had receipts for. */
+static qa_status drop_receipted(sqlite_spool *self, qa_error *error) {
+    qa_spool_counts ignored = {0}; /* they are counted afterwards */
+    if (qa_spool_receipts_none(self->at.receipts))
+        return QA_OK;
+    qa_status status = qa_spool_rows_begin(self->at.file, error);
+    for (uint32_t i = 0; status == QA_OK && i < QA_SPOOL_RECEIPT_SLOTS; i++) {
+        qa_spool_op op = {.verb = QA_SPOOL_DELETE,
+                          .row = {.id = qa_spool_receipts_at(self->at.receipts, i)}};
+        if (op.row.id != 0)
+            status = qa_spool_rows_apply(self->at.file, &op, &ignored, error);
+    }
+    status = qa_spool_rows_end(self->at.file, status, error);
+    for (uint32_t i = 0; status == QA_OK && i < QA_SPOOL_RECEIPT_SLOTS; i++)
+        qa_spool_receipts_settle(self->at.receipts, qa_spool_receipts_at(self->at.receipts, i));
+    return status;
+}
+
 /* Looks into a file whose lock was just taken. Afterwards it is open and adopted, or left alone. */
 static qa_status try_place(sqlite_spool *self, qa_error *error) {
     bool damaged;
@@ -238,7 +270,10 @@ static qa_status try_place(sqlite_spool *self, qa_error *error) {
         leave_place(&self->at, self->directory, false);
         return damaged ? QA_OK : status;
     }
-    status = qa_spool_rows_count(self->at.file, &self->counts, error);
+    if (qa_spool_file_is_for(self->at.file, &self->config.target))
+        status = drop_receipted(self, error);
+    if (status == QA_OK)
+        status = qa_spool_rows_count(self->at.file, &self->counts, error);
     if (status != QA_OK && !self->at.file->damaged) {
         leave_place(&self->at, self->directory, false);
         return status;
@@ -329,6 +364,16 @@ static qa_status try_commit(sqlite_spool *self, const qa_spool_op *ops, size_t c
     return status;
 }
 
+/* What is deleted needs its receipt no longer. */
+static void settle(sqlite_spool *self, const qa_spool_op *ops, size_t count) {
+    (void)pthread_mutex_lock(&self->receipts);
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].verb == QA_SPOOL_DELETE)
+            qa_spool_receipts_settle(self->at.receipts, ops[i].row.id);
+    }
+    (void)pthread_mutex_unlock(&self->receipts);
+}
+
 static qa_status commit(qa_spool *spool, const qa_spool_op *ops, size_t count, qa_error *error) {
     qa_error ignored;
     sqlite_spool *self = self_of(spool);
@@ -339,10 +384,19 @@ static qa_status commit(qa_spool *spool, const qa_spool_op *ops, size_t count, q
         status = try_commit(self, ops, count, error);
     if (status == QA_OK) {
         self->commits++;
+        settle(self, ops, count);
         bound_log(self);
     }
     qa_spool_lock_leave();
     return status;
+}
+
+static bool receipt(qa_spool *spool, uint64_t id) {
+    sqlite_spool *self = self_of(spool);
+    (void)pthread_mutex_lock(&self->receipts);
+    bool noted = qa_spool_receipts_add(self->at.receipts, id);
+    (void)pthread_mutex_unlock(&self->receipts);
+    return noted;
 }
 
 /* A walk found damage: what is left is moved at once, so that the caller's next call finds it. */
@@ -445,6 +499,7 @@ const qa_spool_engine qa_spool_sqlite = {
     .open = open_spool,
     .adopt = adopt_spool,
     .commit = commit,
+    .receipt = receipt,
     .read = read_rows,
     .letters = read_letters,
     .tend = tend,

@@ -11,6 +11,7 @@
 
 #include "spool_directory.h"
 #include "spool_lock.h"
+#include "spool_receipts.h"
 
 /* ---- one file --------------------------------------------------------------------------------- */
 
@@ -45,6 +46,57 @@ static qa_spool_file *open_file(const char *directory, const char *name, qa_erro
         file = qa_spool_file_open(path, QA_SPOOL_LOOK, QA_SPOOL_SYNC_FULL, NULL, &damaged, error);
     free(path);
     return file;
+}
+
+/* Rows that were acknowledged and not deleted yet are there no more for those who look. */
+typedef struct receipts {
+    uint64_t ids[QA_SPOOL_RECEIPT_SLOTS];
+    uint32_t count;
+    qa_spool_visit_row *visit;
+    void *context;
+} receipts;
+
+static receipts *new_receipts(const qa_spool_file *file, qa_error *error) {
+    receipts *list = malloc(sizeof *list);
+    if (list != NULL)
+        list->count = qa_spool_receipts_look(file->path, list->ids);
+    else
+        qa_error_no_memory(error, "spool");
+    return list;
+}
+
+static qa_status count_rows(qa_spool_file *file, qa_spool_counts *counts, qa_error *error) {
+    bool found;
+    receipts *list = new_receipts(file, error);
+    if (list == NULL)
+        return QA_NO_MEMORY;
+    qa_status status = qa_spool_rows_count(file, counts, error);
+    for (uint32_t i = 0; status == QA_OK && i < list->count; i++)
+        status = qa_spool_rows_uncount(file, list->ids[i], counts, &found, error);
+    free(list);
+    return status;
+}
+
+static bool visit_pending(void *context, const qa_spool_row *row) {
+    const receipts *list = context;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->ids[i] == row->id)
+            return true;
+    }
+    return list->visit(list->context, row);
+}
+
+static qa_status read_rows(qa_spool_file *file, uint64_t after, size_t max_rows, size_t max_bytes,
+                           qa_spool_visit_row *visit, void *context, qa_error *error) {
+    receipts *list = new_receipts(file, error);
+    if (list == NULL)
+        return QA_NO_MEMORY;
+    list->visit = visit;
+    list->context = context;
+    qa_status status =
+        qa_spool_rows_read(file, after, max_rows, max_bytes, visit_pending, list, error);
+    free(list);
+    return status;
 }
 
 /* SQLite keeps a file for readers beside each database; one that was set aside needs none. */
@@ -86,7 +138,7 @@ static void look_inside(const char *directory, qa_spool_view *view, char *texts[
         return;
     for (size_t i = 0; i < 4; i++)
         texts[i] = qa_spool_file_meta(file, keys[i]);
-    (void)qa_spool_rows_count(file, &view->counts, &view->error);
+    (void)count_rows(file, &view->counts, &view->error);
     close_file(file, directory, view->name);
 }
 
@@ -164,7 +216,7 @@ qa_status qa_spool_view_rows(const char *directory, const char *name, uint64_t a
     qa_status status = begin(directory, name, &file, error);
     if (status != QA_OK)
         return status;
-    status = qa_spool_rows_read(file, after, max_rows, max_bytes, visit, context, error);
+    status = read_rows(file, after, max_rows, max_bytes, visit, context, error);
     return end(directory, name, file, status);
 }
 

@@ -312,6 +312,43 @@ static void test_a_killed_ones_rows_are_adopted(void **state) {
     assert_int_equal(world_files(world, "", NULL, 0), 0);
 }
 
+/* The service took the first and the third, and the kill came before their deletion. */
+static void put_three_and_deliver_two(spool_world *world) {
+    qa_spool *spool = world_spool(world);
+    for (uint64_t id = 1; id <= 3; id++)
+        world_put(spool, id, 3000);
+    if (!spool->engine->receipt(spool, 1) || !spool->engine->receipt(spool, 3))
+        _exit(1);
+}
+
+static void test_rows_with_a_receipt_are_not_adopted(void **state) {
+    spool_world *world = *state;
+    in_killed_child(world, put_three_and_deliver_two);
+    qa_spool *adopted = world_adopt(world);
+    assert_non_null(adopted);
+    assert_int_equal(world_gauges(adopted).rows, 1);
+    world_ids *ids = world_read(adopted, 0);
+    assert_int_equal(ids->count, 1);
+    assert_int_equal(ids->list[0], 2);
+    assert_int_equal(delete_row(adopted, 2), QA_OK);
+    close_all(adopted);
+    assert_int_equal(world_files(world, "", NULL, 0), 0);
+}
+
+static void test_a_receipt_waits_for_the_deletion(void **state) {
+    spool_world *world = *state;
+    qa_spool *spool = world_spool(world);
+    world_put(spool, 1, 100);
+    assert_true(spool->engine->receipt(spool, 1));
+    assert_false(spool->engine->receipt(spool, 4097)); /* its place is taken */
+    assert_int_equal(world_files(world, "-receipts", NULL, 0), 1);
+    assert_int_equal(delete_row(spool, 1), QA_OK);
+    assert_true(spool->engine->receipt(spool, 4097));
+    assert_int_equal(delete_row(spool, 4097), QA_OK);
+    close_all(spool);
+    assert_int_equal(world_files(world, "", NULL, 0), 0);
+}
+
 static void test_an_owned_one_is_never_adopted(void **state) {
     spool_world *world = *state;
     qa_spool *mine = world_spool(world);
@@ -495,6 +532,8 @@ int main(void) {
         CASE(test_a_closed_spool_leaves_one_file),
         CASE(test_what_cannot_be_opened_says_why),
         CASE(test_a_killed_ones_rows_are_adopted),
+        CASE(test_rows_with_a_receipt_are_not_adopted),
+        CASE(test_a_receipt_waits_for_the_deletion),
         CASE(test_an_owned_one_is_never_adopted),
         CASE(test_the_oldest_is_adopted_first),
         CASE(test_other_targets_are_left_alone),

@@ -157,6 +157,22 @@ static void test_what_is_not_there_is_said(void **state) {
     }
 }
 
+static void test_what_was_acknowledged_is_not_shown(void **state) {
+    spool_world *world = *state;
+    qa_spool *spool = world_spool(world);
+    for (uint64_t id = 1; id <= 3; id++)
+        world_put(spool, id, 100);
+    assert_true(spool->engine->receipt(spool, 2));
+    seen all = look(world);
+    assert_int_equal(all.counts.rows, 2);
+    assert_int_equal(all.counts.events, 2 * world_row(1, 100).events);
+    size_t rows = 0;
+    assert_int_equal(qa_spool_view_rows(world->spool, all.name, 0, SIZE_MAX, SIZE_MAX, count_row,
+                                        &rows, NULL), QA_OK);
+    assert_int_equal(rows, 2);
+    spool->engine->close(spool);
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -164,6 +180,7 @@ int main(void) {
         CASE(test_letters_are_marked_and_dropped_under_the_owner),
         CASE(test_damage_is_told_and_nothing_moved),
         CASE(test_what_is_not_there_is_said),
+        CASE(test_what_was_acknowledged_is_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
