@@ -166,10 +166,10 @@ static void test_what_was_acknowledged_is_not_shown(void **state) {
     seen all = look(world);
     assert_int_equal(all.counts.rows, 2);
     assert_int_equal(all.counts.events, 2 * world_row(1, 100).events);
-    size_t rows = 0;
+    uint64_t events = 0;
     assert_int_equal(qa_spool_view_rows(world->spool, all.name, 0, SIZE_MAX, SIZE_MAX, count_row,
-                                        &rows, NULL), QA_OK);
-    assert_int_equal(rows, 2);
+                                        &events, NULL), QA_OK);
+    assert_int_equal(events, all.counts.events);
     spool->engine->close(spool);
 }
 
