@@ -43,6 +43,7 @@ static bool leave(qa_gate *gate, qa_gate_pass pass) {
 static void run(qa_gate *gate) {
     gate->state = QA_STATE_RUNNING;
     gate->failures = 0;
+    gate->unproven = false;
     gate->until_us = 0;
     gate->probe = 0;
     gate->reason = QA_OK;
@@ -50,8 +51,18 @@ static void run(qa_gate *gate) {
 }
 
 void qa_gate_succeed(qa_gate *gate, qa_gate_pass pass) {
-    if (leave(gate, pass) && pass.epoch == gate->epoch && gate->state != QA_STATE_RUNNING)
+    bool running = gate->state == QA_STATE_RUNNING && !gate->unproven;
+    if (leave(gate, pass) && pass.epoch == gate->epoch && !running)
         run(gate);
+}
+
+void qa_gate_relent(qa_gate *gate, qa_gate_pass pass) {
+    uint32_t failures = gate->failures;
+    if (!leave(gate, pass) || pass.epoch != gate->epoch || gate->state != QA_STATE_BACKING_OFF)
+        return;
+    run(gate);
+    gate->failures = failures;
+    gate->unproven = true;
 }
 
 void qa_gate_withdraw(qa_gate *gate, qa_gate_pass pass) {
@@ -67,6 +78,7 @@ static void say(qa_gate *gate, qa_status reason, const char *message) {
  * that was counted. */
 static void back_off(qa_gate *gate, bool counts, int64_t now_us, int64_t floor_us) {
     if (counts) {
+        gate->unproven = false;
         gate->epoch++;
         if (gate->failures < UINT32_MAX)
             gate->failures++;

@@ -16,6 +16,7 @@
 typedef struct qa_gate {
     qa_state state; /* QA_STATE_RUNNING, QA_STATE_BACKING_OFF or QA_STATE_PAUSED */
     uint32_t failures;    /* that followed each other */
+    bool unproven;        /* running, and the failures still count: nothing real has succeeded yet */
     int64_t base_us, max_us;
     int64_t until_us;     /* no probe before; while not running */
     uint64_t epoch;       /* grows with every failure that counts */
@@ -46,6 +47,10 @@ qa_gate_pass qa_gate_enter(qa_gate *gate, bool regardless);
 
 /* The service took it: running, unless that is older than the last failure. */
 void qa_gate_succeed(qa_gate *gate, qa_gate_pass pass);
+
+/* It answers again, as far as one can tell without events: running, but where the next one fails,
+ * the back-off goes on from where it was. */
+void qa_gate_relent(qa_gate *gate, qa_gate_pass pass);
 
 /* No verdict on the service: as if it had never entered. */
 void qa_gate_withdraw(qa_gate *gate, qa_gate_pass pass);

@@ -41,24 +41,39 @@ static int64_t retry_after_us(const qa_verdict *verdict) {
     return verdict->retry_after_ms < 0 ? -1 : verdict->retry_after_ms * 1000;
 }
 
-/* The gate holds all back for a while. A batch that failed more often than the gate knows of has a
- * longer wait of its own: it may be what the service stumbles over. */
-static void retry(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
-                  int64_t now_us) {
-    qa_batch *batch = flight->batch;
+static void fail_gate(qa_sender *sender, const qa_flight *flight, const qa_verdict *verdict,
+                      int64_t now_us) {
     if (sender->stopping)
         qa_gate_withdraw(&sender->gate, flight->pass);
     else
         qa_gate_fail(&sender->gate, flight->pass, now_us, retry_after_us(verdict), verdict->code,
                      verdict->message);
+}
+
+/* When a batch that failed may be tried again, besides when the gate opens. One that failed more often
+ * than the gate knows of, or although the service was known to answer, may be what the service
+ * stumbles over: it waits for itself, past the next probe, so that this is of another one. */
+static int64_t next_attempt(qa_sender *sender, const qa_batch *batch, bool answers,
+                            int64_t now_us) {
+    const qa_client_config *config = sender->config;
+    const qa_gate *gate = &sender->gate;
+    if (!answers && batch->failures <= gate->failures)
+        return 0;
+    int64_t from = answers && gate->until_us > now_us ? gate->until_us : now_us;
+    return qa_clock_add(from, qa_retry_delay(config->retry_base_us, config->retry_max_us,
+                                             batch->failures, &sender->random));
+}
+
+/* The gate holds all back for a while. */
+static void retry(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
+                  int64_t now_us) {
+    qa_batch *batch = flight->batch;
+    bool answers = sender->gate.unproven && flight->pass.epoch == sender->gate.epoch;
+    fail_gate(sender, flight, verdict, now_us);
     batch->next_attempt_us = 0;
     if (verdict->sent) {
-        const qa_client_config *config = sender->config;
         batch->failures++;
-        if (batch->failures > sender->gate.failures)
-            batch->next_attempt_us = qa_clock_add(
-                now_us, qa_retry_delay(config->retry_base_us, config->retry_max_us,
-                                       batch->failures, &sender->random));
+        batch->next_attempt_us = next_attempt(sender, batch, answers, now_us);
     }
     int64_t floor_us = qa_clock_add(now_us, verdict->retry_after_ms < 0 ? 0
                                                                         : retry_after_us(verdict));
@@ -143,11 +158,7 @@ static void apply_check(qa_sender *sender, qa_flight *flight, const qa_verdict *
         qa_sender_bury_held(sender, true);
         break;
     case QA_ACTION_RETRY:
-        if (sender->stopping)
-            qa_gate_withdraw(&sender->gate, flight->pass);
-        else
-            qa_gate_fail(&sender->gate, flight->pass, now_us, retry_after_us(verdict),
-                         verdict->code, verdict->message);
+        fail_gate(sender, flight, verdict, now_us);
         break;
     case QA_ACTION_REJECT:
         qa_gate_withdraw(&sender->gate, flight->pass);
@@ -157,6 +168,24 @@ static void apply_check(qa_sender *sender, qa_flight *flight, const qa_verdict *
     case QA_ACTION_PAUSE:
         qa_gate_pause(&sender->gate, flight->pass, now_us, verdict->code, verdict->message);
         qa_sender_release_held(sender);
+        break;
+    }
+}
+
+/* An empty list was sent, because what failed says little about the service itself. */
+static void apply_knock(qa_sender *sender, qa_flight *flight, const qa_verdict *verdict,
+                        int64_t now_us) {
+    switch (verdict->action) {
+    case QA_ACTION_DELIVERED:
+    case QA_ACTION_REJECT:
+        qa_gate_relent(&sender->gate, flight->pass);
+        break;
+    case QA_ACTION_RETRY:
+        fail_gate(sender, flight, verdict, now_us);
+        break;
+    case QA_ACTION_HALVE:
+    case QA_ACTION_PAUSE:
+        qa_gate_pause(&sender->gate, flight->pass, now_us, verdict->code, verdict->message);
         break;
     }
 }
@@ -220,6 +249,7 @@ void qa_sender_apply(qa_sender *sender, qa_flight *flight, const qa_verdict *ver
     case QA_FLIGHT_BATCH: apply_batch(sender, flight, verdict, now); break;
     case QA_FLIGHT_TICKET: apply_ticket(sender, flight, verdict, answer, now); break;
     case QA_FLIGHT_CHECK: apply_check(sender, flight, verdict, now); break;
+    case QA_FLIGHT_KNOCK: apply_knock(sender, flight, verdict, now); break;
     }
     free(flight);
     qa_sender_tell_waiters(sender);

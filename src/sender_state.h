@@ -18,7 +18,8 @@
 typedef enum qa_flight_kind {
     QA_FLIGHT_BATCH,  /* queued events */
     QA_FLIGHT_TICKET, /* a direct send */
-    QA_FLIGHT_CHECK   /* an empty list, to see whether the service accepts anything */
+    QA_FLIGHT_CHECK,  /* an empty list, to see whether the service accepts anything */
+    QA_FLIGHT_KNOCK   /* an empty list, to see whether it answers again */
 } qa_flight_kind;
 
 /* A request that is under way; the transport's tag. */

@@ -46,22 +46,16 @@ static void relax_limit(qa_sender *sender, int64_t now_us) {
 
 /* ---- what is picked ---- */
 
-/* The oldest that may be tried now; for a probe the one that failed least, so that a batch which is
- * itself what the service stumbles over can't keep the gate shut for the others. */
-static qa_batch *find_waiting(const qa_sender *sender, bool probe, int64_t now_us, int64_t *at) {
+/* The oldest that may be tried now. */
+static qa_batch *find_waiting(const qa_sender *sender, int64_t now_us, int64_t *at) {
     int64_t next = QA_CLOCK_NEVER;
-    qa_batch *found = NULL;
     for (qa_batch *batch = sender->waiting.first; batch != NULL; batch = batch->next) {
-        if (batch->next_attempt_us > now_us)
-            next = qa_clock_earlier(next, batch->next_attempt_us);
-        else if (found == NULL || batch->failures < found->failures)
-            found = batch;
-        if (found != NULL && !probe)
-            return found;
+        if (batch->next_attempt_us <= now_us)
+            return batch;
+        next = qa_clock_earlier(next, batch->next_attempt_us);
     }
-    if (found == NULL)
-        *at = qa_clock_earlier(*at, next);
-    return found;
+    *at = qa_clock_earlier(*at, next);
+    return NULL;
 }
 
 /* What couldn't be started stays where it is; next_flight sees to it that it is tried again. */
@@ -92,23 +86,19 @@ static void keep_under_limit(qa_sender *sender, qa_batch *batch) {
     }
 }
 
-/* What was sent before goes first, unless something new makes the better probe: after failures,
- * what hasn't failed; in a systemic pause, old and new take turns: the old ones may all be bad. */
+/* What was sent before goes first; but in a systemic pause old and new take turns as probes: the old
+ * ones may all be bad. */
 static bool is_fresh_first(qa_sender *sender, const qa_batch *waiting) {
     if (waiting == NULL)
         return true;
-    if (sender->gate.state == QA_STATE_RUNNING)
+    if (!qa_sender_is_systemic(sender))
         return false;
-    if (sender->gate.state == QA_STATE_PAUSED && sender->gate.reason == QA_REJECTED) {
-        sender->probe_fresh = !sender->probe_fresh;
-        return sender->probe_fresh;
-    }
-    return sender->gate.state == QA_STATE_BACKING_OFF && waiting->failures > 0;
+    sender->probe_fresh = !sender->probe_fresh;
+    return sender->probe_fresh;
 }
 
 static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
-    bool probe = sender->gate.state != QA_STATE_RUNNING;
-    qa_batch *waiting = find_waiting(sender, probe, now_us, at), *batch = NULL;
+    qa_batch *waiting = find_waiting(sender, now_us, at), *batch = NULL;
     if (is_fresh_first(sender, waiting))
         batch = pick_fresh(sender, now_us);
     if (batch == NULL && waiting != NULL) {
@@ -168,14 +158,22 @@ static qa_flight *start_ticket(qa_sender *sender, int64_t now_us) {
     return flight;
 }
 
-static qa_flight *start_check(qa_sender *sender, int64_t now_us) {
-    qa_flight *flight = new_flight(sender, QA_FLIGHT_CHECK, 3, now_us);
+static qa_flight *start_empty(qa_sender *sender, qa_flight_kind kind, int64_t now_us) {
+    qa_flight *flight = new_flight(sender, kind, 3, now_us);
     if (flight == NULL)
         return NULL;
     set_list(flight, "", 0);
     flight->pass = qa_gate_enter(&sender->gate, false);
-    sender->checking = true;
+    sender->checking = sender->checking || kind == QA_FLIGHT_CHECK;
     return flight;
+}
+
+/* What failed may itself be what the service stumbles over, and what is younger should not overtake
+ * it: so every other probe is of neither. */
+static bool wants_knock(const qa_sender *sender) {
+    const qa_batch *oldest = sender->waiting.first;
+    return sender->gate.state == QA_STATE_BACKING_OFF && sender->gate.failures % 2 == 0 &&
+           oldest != NULL && oldest->failures > 0;
 }
 
 static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us) {
@@ -215,7 +213,9 @@ static qa_flight *start_one(qa_sender *sender, int64_t now_us, int64_t *at) {
     if (!qa_gate_ready(&sender->gate, now_us, at))
         return NULL;
     if (qa_sender_wants_check(sender))
-        return start_check(sender, now_us);
+        return start_empty(sender, QA_FLIGHT_CHECK, now_us);
+    if (wants_knock(sender))
+        return start_empty(sender, QA_FLIGHT_KNOCK, now_us);
     qa_batch *batch = pick(sender, now_us, at);
     if (batch != NULL)
         return start_batch(sender, batch, now_us);

@@ -150,6 +150,37 @@ static void a_reset_opens_it_and_forgets_who_was_under_way(void **state) {
     assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
 }
 
+static void one_that_relents_goes_on_from_where_it_was(void **state) {
+    (void)state;
+    go_wrong(qa_gate_enter(&gate, false), 0, -1);
+    go_wrong(qa_gate_enter(&gate, false), 100, -1);
+    qa_gate_relent(&gate, qa_gate_enter(&gate, false));
+    assert_int_equal(gate.state, QA_STATE_RUNNING);
+    assert_true(ready(300));
+    qa_gate_pass first = qa_gate_enter(&gate, false), second = qa_gate_enter(&gate, false);
+    go_wrong(first, 300, -1);
+    go_wrong(second, 300, -1);
+    assert_false(ready(300 + 400 - 1)); /* the third in a row, not the first */
+    assert_true(ready(300 + 400));
+    qa_gate_relent(&gate, qa_gate_enter(&gate, false));
+    qa_gate_succeed(&gate, qa_gate_enter(&gate, false));
+    go_wrong(qa_gate_enter(&gate, false), 2000, -1); /* something real succeeded between */
+    assert_true(ready(2100));
+}
+
+static void only_a_back_off_relents(void **state) {
+    (void)state;
+    qa_gate_pass pass = qa_gate_enter(&gate, false);
+    qa_gate_pause(&gate, pass, 0, QA_AUTH, "no");
+    qa_gate_relent(&gate, qa_gate_enter(&gate, false));
+    assert_int_equal(gate.state, QA_STATE_PAUSED);
+    qa_gate_reset(&gate);
+    pass = qa_gate_enter(&gate, false);
+    go_wrong(qa_gate_enter(&gate, false), 0, -1);
+    qa_gate_relent(&gate, pass); /* older than the failure */
+    assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
+}
+
 static void who_goes_in_regardless_is_no_probe_but_may_open_it(void **state) {
     (void)state;
     qa_gate_pause(&gate, qa_gate_enter(&gate, false), 0, QA_AUTH, "no");
@@ -181,6 +212,8 @@ int main(void) {
         TEST(retry_after_is_a_floor_even_of_one_that_does_not_count),
         TEST(a_pause_outranks_a_back_off_and_keeps_its_reason),
         TEST(a_reset_opens_it_and_forgets_who_was_under_way),
+        TEST(one_that_relents_goes_on_from_where_it_was),
+        TEST(only_a_back_off_relents),
         TEST(who_goes_in_regardless_is_no_probe_but_may_open_it),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);

@@ -431,7 +431,7 @@ static void t28_a_batch_that_always_fails_does_not_hold_up_the_others(void **sta
     assert_true(w->transport.count < 300 + 30); /* it waited longer and longer */
 }
 
-static void t28b_a_probe_is_of_what_failed_least(void **state) {
+static void t28b_a_batch_that_always_fails_does_not_keep_the_gate_shut(void **state) {
     world *w = *state;
     w->config.batch_events = 1;
     world_start(w);
@@ -441,6 +441,61 @@ static void t28b_a_probe_is_of_what_failed_least(void **state) {
     world_answer_all(w, world_http(503, NULL)); /* both, and nothing new is there to probe with */
     world_serve(w, always_fail_on_poison, NULL, SECOND);
     expect_counts(w, 1, 0, 1);
+}
+
+typedef struct outage {
+    const world *w;
+    int64_t over_us;
+    unsigned long long next; /* the event that has to come next */
+    size_t empty_lists;
+    bool takes_empty_lists;
+} outage;
+
+static void away_for_a_while(void *context, const char *list, qa_answer *answer) {
+    outage *out = context;
+    bool empty = strcmp(list, "[]") == 0;
+    out->empty_lists += empty;
+    if (out->w->now_us < out->over_us && !(empty && out->takes_empty_lists)) {
+        *answer = world_http(503, NULL);
+    } else if (!empty) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "[{\"n\":%llu}", out->next);
+        assert_int_equal(strncmp(list, expected, strlen(expected)), 0);
+        out->next += 10;
+    }
+}
+
+static void t28c_after_an_outage_the_oldest_go_first(void **state) {
+    world *w = *state;
+    for (int64_t seconds = 1; seconds <= 9; seconds++) { /* so that either kind of probe ends one */
+        world_init(w);
+        w->config.batch_events = 10;
+        w->config.max_in_flight = 1;
+        world_start(w);
+        outage out = {.w = w, .over_us = w->now_us + seconds * SECOND};
+        for (int i = 0; i < 20; i++) {
+            world_report(w, 10);
+            world_serve(w, away_for_a_while, &out, SECOND / 4);
+        }
+        world_serve(w, away_for_a_while, &out, 60 * SECOND);
+        expect_counts(w, 200, 0, 0);
+        assert_int_equal(out.next, 200);
+        assert_true(out.empty_lists > 0);
+        if (seconds < 9)
+            world_free(w);
+    }
+}
+
+/* An empty list that is taken proves little: the back-off goes on from where it was. */
+static void t28d_a_service_that_takes_nothing_but_empty_lists_is_not_flooded(void **state) {
+    world *w = *state;
+    w->config.delivery_deadline_us = 3600 * SECOND;
+    world_start(w);
+    world_report(w, 2000);
+    outage out = {.w = w, .over_us = w->now_us + 1800 * SECOND, .takes_empty_lists = true};
+    world_serve(w, away_for_a_while, &out, 1800 * SECOND - 1);
+    expect_counts(w, 0, 0, 2000);
+    assert_true(w->transport.count < 200);
 }
 
 static void t29_the_deadline_ends_all_retries_and_says_why(void **state) {
@@ -572,7 +627,9 @@ int main(void) {
         TEST(t26_back_off_doubles_up_to_its_cap_with_full_jitter),
         TEST(t27_failures_of_one_moment_count_once_and_one_probe_follows),
         TEST(t28_a_batch_that_always_fails_does_not_hold_up_the_others),
-        TEST(t28b_a_probe_is_of_what_failed_least),
+        TEST(t28b_a_batch_that_always_fails_does_not_keep_the_gate_shut),
+        TEST(t28c_after_an_outage_the_oldest_go_first),
+        TEST(t28d_a_service_that_takes_nothing_but_empty_lists_is_not_flooded),
         TEST(t29_the_deadline_ends_all_retries_and_says_why),
         TEST(t30_the_deadline_waits_for_a_request_under_way),
         TEST(t31_each_attempt_is_signed_afresh),
