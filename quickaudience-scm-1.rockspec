@@ -62,6 +62,7 @@ build = {
         "src/lua_parting.c",
         "src/lua_path.c",
         "src/lua_settings.c",
+        "src/lua_shape.c",
         "src/lua_spool.c",
         "src/lua_stats.c",
         "src/lua_ticket.c",

@@ -9,6 +9,7 @@
 #include "lua_dead.h"
 #include "lua_parting.h"
 #include "lua_settings.h"
+#include "lua_shape.h"
 #include "lua_stats.h"
 #include "lua_ticket.h"
 
@@ -60,6 +61,10 @@ static int report(lua_State *L) {
         return qa_lua_push_error(L, &encoder->error);
     qa_lua_client_count_replaced(self, encoder);
     return push_true(L);
+}
+
+static int reporter(lua_State *L) {
+    return qa_lua_shape_push(L, check_open(L));
 }
 
 static int new_batch(lua_State *L) {
@@ -302,6 +307,7 @@ static const luaL_Reg methods[] = {
     {"batch", new_batch},
     {"dead", dead},
     {"fileno", fileno_method},
+    {"_reporter", reporter},
     {"_send_start", send_start},
     {"_check_start", check_start},
     {"_take_report", take_report},

@@ -296,8 +296,7 @@ static void write_unknown(walk *w, const qa_lua_path *step) {
                      step->key_length);
 }
 
-static void write_field(walk *w, const qa_lua_path *step, int index) {
-    qa_field field = qa_event_field(step->key, step->key_length);
+static void write_field(walk *w, const qa_lua_path *step, qa_field field, int index) {
     switch (field) {
     case QA_FIELD_CUSTOMER_ID:
     case QA_FIELD_EVENT_CODE:
@@ -313,6 +312,49 @@ static void write_field(walk *w, const qa_lua_path *step, int index) {
     }
 }
 
+/* Begins the item's field if it is one with names, and returns it. */
+static qa_field begin_named(walk *w, const qa_lua_item *item) {
+    if (item->field == QA_FIELD_ATTRIBUTES)
+        qa_event_attributes_begin(&w->event, item->member);
+    else if (item->field == QA_FIELD_CUSTOMER_IDS)
+        qa_event_ids_begin(&w->event, item->member);
+    else
+        return QA_FIELD_UNKNOWN;
+    return item->field;
+}
+
+static void end_named(walk *w, qa_field field) {
+    if (field == QA_FIELD_ATTRIBUTES)
+        qa_event_attributes_end(&w->event);
+    else if (field == QA_FIELD_CUSTOMER_IDS)
+        qa_event_ids_end(&w->event);
+}
+
+/* The value at `index` as what the item says. Only a field with names stays open for the next. */
+static void write_item(walk *w, const qa_lua_item *item, qa_field *open, int index) {
+    int type = lua_type(w->L, index);
+    size_t length = 0;
+    const char *text = type == LUA_TSTRING ? lua_tolstring(w->L, index, &length) : NULL;
+    if (type == LUA_TNIL || (text != NULL && length == 0))
+        return;
+    if (*open != item->field) {
+        end_named(w, *open);
+        *open = begin_named(w, item);
+    }
+    if (item->field == QA_FIELD_ATTRIBUTES && text != NULL) { /* as a rule */
+        qa_event_attribute(&w->event, item->name, item->name_length, text, length);
+        return;
+    }
+    qa_lua_path above = {.key = item->member, .key_length = item->member_length};
+    qa_lua_path step = {.above = &above, .key = item->name, .key_length = item->name_length};
+    if (item->field == QA_FIELD_ATTRIBUTES)
+        write_attribute(w, &step, index);
+    else if (item->field == QA_FIELD_CUSTOMER_IDS)
+        write_typed_ids(w, &step, index);
+    else
+        write_field(w, &above, item->field, index);
+}
+
 static int64_t now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -324,6 +366,13 @@ static bool is_list(lua_State *L, int index) {
     bool listed = !lua_isnil(L, -1);
     lua_pop(L, 1);
     return listed;
+}
+
+static qa_status end_event(walk *w) {
+    if (w->event.status == QA_OK && !qa_event_has(&w->event, QA_FIELD_EVENT_TIME))
+        qa_event_time(&w->event, "event_time", now_ms());
+    w->encoder->replaced += w->event.replaced;
+    return qa_event_end(&w->event);
 }
 
 qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
@@ -338,7 +387,7 @@ qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
     while (w.event.status == QA_OK && lua_next(L, index) != 0) {
         qa_lua_path_key(&top, L, -2);
         if (top.key != NULL)
-            write_field(&w, &top, value);
+            write_field(&w, &top, qa_event_field(top.key, top.key_length), value);
         else if (is_list(L, index))
             fail_step(&w, &top, "unknown key; expected one event, got a list");
         else
@@ -347,10 +396,21 @@ qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
     }
     if (w.event.status != QA_OK)
         lua_pop(L, 1);
-    if (w.event.status == QA_OK && !qa_event_has(&w.event, QA_FIELD_EVENT_TIME))
-        qa_event_time(&w.event, "event_time", now_ms());
-    encoder->replaced += w.event.replaced;
-    return qa_event_end(&w.event);
+    return end_event(&w);
+}
+
+qa_status qa_lua_event_items(lua_State *L, const qa_lua_item *items, size_t count,
+                             qa_lua_encoder *encoder, const qa_event_defaults *defaults) {
+    walk w = {.L = L, .encoder = encoder};
+    qa_field open = QA_FIELD_UNKNOWN;
+    qa_event_begin(&w.event, &encoder->out, defaults, "event", &encoder->error);
+    if (!lua_checkstack(L, 16))
+        return w.event.status = qa_error_no_memory(&encoder->error, "event");
+    for (size_t i = 0; i < count && w.event.status == QA_OK; i++)
+        write_item(&w, &items[i], &open, (int)i + 1);
+    if (w.event.status == QA_OK)
+        end_named(&w, open);
+    return end_event(&w);
 }
 
 /* A list holds events under 1..length and nothing else. */

@@ -29,6 +29,19 @@ void qa_lua_encoder_clear(qa_lua_encoder *encoder);
 qa_status qa_lua_event(lua_State *L, int index, qa_lua_encoder *encoder,
                        const qa_event_defaults *defaults, const char *path);
 
+/* What one of several values is to an event. */
+typedef struct qa_lua_item {
+    qa_field field;     /* QA_FIELD_ATTRIBUTES, QA_FIELD_CUSTOMER_IDS: one member of it */
+    const char *member; /* the field's name, for messages */
+    const char *name;   /* of the attribute, or the id's type; NULL for other fields */
+    size_t member_length, name_length;
+} qa_lua_item;
+
+/* Appends the event whose values stand at 1 and above, one for each item; nil and "" are not there.
+ * Items of one field that have names stand together. */
+qa_status qa_lua_event_items(lua_State *L, const qa_lua_item *items, size_t count,
+                             qa_lua_encoder *encoder, const qa_event_defaults *defaults);
+
 /* Appends all events of the list at `index`, or the one event that it is. `*count` is how many. */
 qa_status qa_lua_event_list(lua_State *L, int index, qa_lua_encoder *encoder,
                             const qa_event_defaults *defaults, size_t *count);

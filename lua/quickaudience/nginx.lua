@@ -130,12 +130,14 @@ local function refuse(site, message, code)
   return nil, message, code
 end
 
-local function report(site, event)
-  local opened, message, code = site.client, nil, nil
-  if not opened then opened, message, code = open(site) end
-  if not opened then return refuse(site, message, code) end
-  local ok
-  ok, message, code = opened:report(event)
+local function open_to_report(site)
+  local opened, message, code = open(site)
+  if opened then return opened end
+  return refuse(site, message, code)
+end
+
+-- What a report came to.
+local function done(site, ok, message, code)
   if clock.over and ngx.now() >= clock.due then tick() end
   if ok then return true end
   return refuse(site, message, code)
@@ -150,7 +152,10 @@ end
 function M.report(event, name)
   local site, message, code = site_of(name)
   if not site then return nil, message, code end
-  return report(site, event)
+  local opened = site.client
+  if not opened then opened, message, code = open_to_report(site) end
+  if not opened then return nil, message, code end
+  return done(site, opened:report(event))
 end
 
 --- Makes, once, the function that reports an event about the request that calls it.
@@ -163,7 +168,7 @@ function M.hook(wanted)
   end
   local made, problem
   local site, message = site_of(wanted.client)
-  if site then made, problem = hook.compile(wanted, site, report) end
+  if site then made, problem = hook.compile(wanted, site, open_to_report, done) end
   if made then return made end
   problem = problem or message
   say(problem)

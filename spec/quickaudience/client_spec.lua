@@ -44,6 +44,64 @@ describe("client", function()
     assert.equal("quickaudience.client: " .. sandbox.url .. " (closed)", tostring(client))
   end)
 
+  -- ---- events of one shape, for hooks -----------------------------------------------------------
+
+  local SHAPE = { { "event_code" }, { "customer_id" }, { "event_time" }, { "is_order" },
+    { "attributes", "sku" }, { "attributes", "amount" }, { "attributes", "items" },
+    { "customer_ids", "MOBILE" }, { "customer_ids", "OPEN_ID" }, { "entity_id" } }
+
+  it("makes the same of values in a row as of a table", function()
+    local client = new_client { attributes = { app = "shop", sku = "none" } }
+    local report, time = client:_reporter(SHAPE), 1708235644862
+    assert.is_true(report("pay_order", "u-1", time, true, 'A "1"', 12.5, { { id = "p" } }, "139",
+      { "o1", "o2" }, "car"))
+    assert(client:report { event_code = "pay_order", customer_id = "u-1", event_time = time,
+      is_order = true, attributes = { sku = 'A "1"', amount = 12.5, items = { { id = "p" } } },
+      customer_ids = { MOBILE = "139", OPEN_ID = { "o1", "o2" } }, entity_id = "car" })
+    assert.is_true(report("view", "u-2", time, nil, "", false, nil, "", nil, nil))
+    assert(client:report { event_code = "view", customer_id = "u-2", event_time = time,
+      attributes = { amount = false } })
+    assert.is_true(report("view", "u-3", time))
+    assert(client:report { event_code = "view", customer_id = "u-3", event_time = time })
+    assert(client:close(10))
+    local events = sandbox:events { valid = true }
+    assert.equal(6, #events)
+    for i = 1, 6, 2 do
+      local left, right = events[i].event, events[i + 1].event
+      for _, event in ipairs { left, right } do
+        table.sort(event.customerIdList or {}, function(a, b) return a.customerId < b.customerId end)
+      end
+      assert.same(right, left)
+    end
+  end)
+
+  it("refuses a wrong value in a row with its path", function()
+    local client = new_client { endpoint = NOBODY }
+    local report = client:_reporter(SHAPE)
+    for text, values in pairs {
+      ["event.customer_id: missing"] = { "e" },
+      ["event.event_code: expected a string, got a number"] = { 7, "u" },
+      ["event.event_time: expected milliseconds since 1970, 1708235644 looks like seconds"] =
+        { "e", "u", 1708235644 },
+      ["event.attributes.amount: not a finite number"] = { "e", "u", nil, nil, nil, 0 / 0 },
+      ["event.attributes.sku: expected a string, number, boolean or table, got a function"] =
+        { "e", "u", nil, nil, print },
+      ["event.customer_ids.MOBILE: expected a string"] = { "e", "u", nil, nil, nil, nil, nil, 7 },
+    } do
+      local ok, message, code = report((table.unpack or unpack)(values, 1, 8))
+      assert.is_nil(ok)
+      assert.equal("INVALID_EVENT", code)
+      assert.truthy(message:find(text, 1, true), message)
+    end
+    assert.equal(0, client:stats().accepted)
+    for _, wrong in ipairs { { { "custmer_id" } }, { { "attributes" } }, { { "event_code", "x" } },
+      { "event_code" }, { { "extra", "x" } }, { {} } } do
+      assert.has_error(function() client:_reporter(wrong) end)
+    end
+    client:close(0)
+    assert.has_error(function() report("e", "u") end, "the client is closed")
+  end)
+
   it("closes with a time limit, and says how many were left", function()
     local client = new_client { endpoint = NOBODY }
     report_many(client, 7)

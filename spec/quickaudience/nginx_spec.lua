@@ -196,18 +196,36 @@ describe("nginx", function()
   end)
 
   describe("hook", function()
+    -- A site whose client hands what it is to report to `take`, as a table.
+    local function site_of(take)
+      local fake = {}
+      function fake._reporter(_, shape)
+        return function(...)
+          local event = { attributes = {} }
+          for i, item in ipairs(shape) do
+            local value, into, key = select(i, ...), event, item[1]
+            if item[2] then
+              event[key] = event[key] or {}
+              into, key = event[key], item[2]
+            end
+            if value ~= "" then into[key] = value end
+          end
+          take(event)
+          return true
+        end
+      end
+      return { skipped = {}, client = fake }
+    end
+
+    local function pass(_, ...) return ... end
+
     -- What a hook reports for a request of these variables.
     local function run(wanted, variables)
       local got
       local hook = require "quickaudience.nginx.hook"
-      local site = { skipped = {} }
+      local site = site_of(function(event) got = event end)
       ngx.var = variables
-      local made, problem = hook.compile(wanted, site, function(_, event)
-        got = { attributes = {} }
-        for key, value in pairs(event) do got[key] = value end
-        for key, value in pairs(event.attributes or {}) do got.attributes[key] = value end
-        return true
-      end)
+      local made, problem = hook.compile(wanted, site, error, pass)
       assert.is_nil(problem)
       local ok, message, code = made()
       return got, site.skipped, made, ok, message, code
@@ -237,7 +255,7 @@ describe("nginx", function()
       local last
       local hook = require "quickaudience.nginx.hook"
       made = hook.compile({ customer_id = "$u", event_code = "e", attributes = { a = "$a" } },
-        { skipped = {} }, function(_, event) last = event.attributes.a end) or made
+        site_of(function(event) last = event.attributes.a end), error, pass) or made
       ngx.var = { u = "1", a = "x" }
       made()
       assert.equal("x", last)
@@ -305,7 +323,7 @@ describe("nginx", function()
         ["hook.filter: expected a function or a variable"] =
           { event_code = "e", customer_id = "$u", filter = true },
       } do
-        local made, problem = hook.compile(wanted, { skipped = {} }, print)
+        local made, problem = hook.compile(wanted, { skipped = {} }, error, pass)
         assert.is_nil(made)
         assert.truthy(problem:find(text, 1, true), problem)
       end

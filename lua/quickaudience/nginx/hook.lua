@@ -4,11 +4,13 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The function is written as Lua source and loaded once, because a request should pay for reading
--- its variables and for little else: no loop over descriptions, and where nothing can yield between
--- filling and reporting no new tables either.
+-- its variables and for little else: no loop over descriptions, and no table for the event. The
+-- client is told once which members there are, and gets their values as arguments.
 local core = require "quickaudience.core"
 
 local M = {}
+
+local VALUES_MAX = 200 -- of one event: what a call has room for
 
 local KEYS = { "client", "event_code", "customer_id", "customer_ids", "attributes", "entity_id",
   "workspace_id", "is_order", "event_time", "sample", "filter" }
@@ -93,13 +95,13 @@ function Writer:expression(source)
   return source.call and name .. "()" or name
 end
 
--- nginx gives an empty text for much that is not there.
-function Writer:assign(target, source)
-  self:add("  value = %s", self:expression(source))
-  if source.variable then
-    self:add("  if value == '' then value = nil end")
-  end
-  self:add("  %s = value", target)
+-- One more value of the event. nginx gives an empty text for much that is not there; the client
+-- leaves it out.
+function Writer:value(expression, member, name)
+  local at = #self.shape + 1
+  if at > VALUES_MAX then fail("hook", "more than " .. VALUES_MAX .. " values") end
+  self.shape[at] = { member, name }
+  self.arguments[at] = expression
 end
 
 function Writer:skip(reason)
@@ -145,7 +147,7 @@ function Writer:customer(given)
   end
   self:add("  if not value or value == '' then")
   self:skip("no_customer")
-  self:add("  %s.customer_id = value", "event")
+  self:value("value", "customer_id")
 end
 
 local function sorted_pairs(path, map)
@@ -166,14 +168,14 @@ end
 function Writer:members(wanted)
   for _, key in ipairs { "event_code", "entity_id", "workspace_id", "is_order", "event_time" } do
     if wanted[key] ~= nil then
-      self:assign("event." .. key, read_source("hook." .. key, wanted[key]))
+      self:value(self:expression(read_source("hook." .. key, wanted[key])), key)
     end
   end
   for _, key in ipairs { "attributes", "customer_ids" } do
     if wanted[key] ~= nil then
       for name, given in sorted_pairs("hook." .. key, wanted[key]) do
-        self:assign(string.format("%s[%q]", key, name),
-          read_source("hook." .. key .. "." .. name, given))
+        local source = read_source("hook." .. key .. "." .. name, given)
+        self:value(self:expression(source), key, name)
       end
     end
   end
@@ -192,41 +194,37 @@ local function check_keys(wanted)
   end
 end
 
--- The tables that an event is made in. Only a user's function can yield; where there is one,
--- another request could come in between.
-local function tables_of(wanted)
-  local lines = { "event = {}" }
-  for _, key in ipairs { "attributes", "customer_ids" } do
-    if wanted[key] ~= nil then
-      lines[#lines + 1] = string.format("%s = {}; event.%s = %s", key, key, key)
-    end
-  end
-  return table.concat(lines, "; ")
-end
+-- A client lives as long as its worker, but there is none before the first report.
+local REPORT = [[
+  local client, message, code = site.client, nil, nil
+  if not client then client, message, code = open(site) end
+  if not client then return nil, message, code end
+  if client ~= owner then report, owner = client:_reporter(shape), client end
+  return done(site, report(%s))
+end]]
 
 local load_text = rawget(_G, "loadstring") or load
 
-local function build(wanted, site, report)
+local function build(wanted, site, open, done)
   check_keys(wanted)
-  local writer = setmetatable({ lines = {}, names = {}, values = {}, calls = false }, Writer)
+  local writer = setmetatable({ lines = {}, names = {}, values = {}, shape = {}, arguments = {},
+    calls = false }, Writer)
   writer:conditions(wanted)
   writer:customer(wanted.customer_id)
   writer:members(wanted)
-  local make = tables_of(wanted)
   local names = #writer.names > 0 and ", " .. table.concat(writer.names, ", ") or ""
   local source = table.concat({
-    "local ngx, site, report, random, skipped" .. names .. " = ...",
-    writer.calls and "" or "local event, attributes, customer_ids; " .. make,
+    "local ngx, site, open, done, random, skipped, shape" .. names .. " = ...",
+    "local report, owner",
     "return function()",
     "  local var, value = ngx.var, nil",
-    writer.calls and "  local event, attributes, customer_ids; " .. make or "",
     table.concat(writer.lines, "\n"),
-    "  return report(site, event)",
-    "end",
+    REPORT:format(table.concat(writer.arguments, ", ")),
   }, "\n")
   local chunk = assert(load_text(source, "=quickaudience.hook"))
   local values = table.unpack or unpack
-  local made = chunk(ngx, site, report, math.random, site.skipped, values(writer.values))
+  local made = chunk(ngx, site, open, done, math.random, site.skipped, writer.shape,
+    values(writer.values))
   return made, writer.calls
 end
 
@@ -244,11 +242,12 @@ end
 --- The function that reports, or nil and what is wrong.
 ---@param wanted table
 ---@param site quickaudience.nginx.site
----@param report fun(site: table, event: table): true|nil, string|nil, string|nil
+---@param open fun(site: table): table|nil, string|nil, string|nil the client, or why there is none
+---@param done fun(site: table, ok: true|nil, message: string|nil, code: string|nil): ...
 ---@return function|nil
 ---@return string|nil problem
-function M.compile(wanted, site, report)
-  local ok, made, calls = pcall(build, wanted, site, report)
+function M.compile(wanted, site, open, done)
+  local ok, made, calls = pcall(build, wanted, site, open, done)
   if ok then return calls and guarded(made, site) or made end
   if type(made) ~= "table" then error(made, 0) end
   return nil, made.problem .. "; this hook reports nothing"
