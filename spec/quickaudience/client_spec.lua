@@ -69,7 +69,9 @@ describe("client", function()
     for i = 1, 6, 2 do
       local left, right = events[i].event, events[i + 1].event
       for _, event in ipairs { left, right } do
-        table.sort(event.customerIdList or {}, function(a, b) return a.customerId < b.customerId end)
+        table.sort(event.customerIdList or {}, function(a, b)
+          return a.customerId < b.customerId
+        end)
       end
       assert.same(right, left)
     end
