@@ -42,6 +42,10 @@ static int remove_one(const char *path, const struct stat *found, int type, stru
     return remove(path);
 }
 
+void world_empty(spool_world *world) {
+    (void)nftw(world->spool, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
 void world_close(spool_world *world) {
     (void)nftw(world->root, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }

@@ -21,6 +21,9 @@ typedef struct spool_world {
 void world_open(spool_world *world);
 void world_close(spool_world *world);
 
+/* Removes what is in it. */
+void world_empty(spool_world *world);
+
 /* For setup and teardown of cmocka. */
 int world_setup(void **state);
 int world_teardown(void **state);
