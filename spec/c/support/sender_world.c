@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "keeper_state.h"
+
 static int64_t now_us(void *state) {
     return ((world *)state)->now_us;
 }
@@ -48,34 +50,105 @@ void world_init(world *w) {
                                    .max_in_flight = 4};
 }
 
+/* In the middle of a commit the keeper holds no lock: the world goes on. */
+static void during_commit(void *context) {
+    world *w = context;
+    int64_t end = w->now_us + w->commit_us;
+    if (w->meanwhile != NULL)
+        w->meanwhile(w);
+    if (w->now_us < end)
+        world_advance(w, end - w->now_us);
+}
+
+static void start_keeper(world *w) {
+    qa_error error;
+    w->config.spool = w->disk->directory;
+    assert_int_equal(qa_sender_keep(w->sender, &w->disk->engine, &error), QA_OK);
+    w->disk->during = during_commit;
+    w->disk->context = w;
+}
+
 void world_start(world *w) {
     qa_error error;
     qa_clock clock = {now_us, wall_ms, w};
     qa_random random = {chance, w};
     w->sender = qa_sender_new(&w->config, &clock, &random, &error);
     assert_non_null(w->sender);
+    if (w->disk != NULL)
+        start_keeper(w);
     fake_transport_init(&w->transport, qa_sender_done, w->sender);
     qa_sender_attach(w->sender, &w->transport.base);
     w->lane = qa_sender_open_lane(w->sender, true, &error);
     assert_non_null(w->lane);
 }
 
-void world_free(world *w) {
+/* As engine.c does it: the transport, then the keeper, then what is left in memory. */
+void world_end(world *w) {
+    int64_t wait;
+    if (w->ended)
+        return;
+    w->ended = true;
     qa_sender_stop(w->sender);
     w->transport.base.ops->cancel_all(&w->transport.base);
+    if (w->disk != NULL) {
+        qa_keeper_finish(w->sender);
+        while (qa_keeper_step(w->sender, &wait))
+            assert_int_equal(wait, 0);
+        assert_true(qa_keeper_wait_finished(w->sender, 0));
+    }
     qa_sender_drop_all(w->sender);
-    qa_stats stats;
-    qa_sender_stats(w->sender, w->lane, &stats);
-    assert_true(qa_ledger_balanced(&stats.counts));
-    assert_int_equal(stats.counts.queued + stats.counts.in_flight, 0);
-    assert_int_equal(stats.queue_bytes, 0);
+    world_check(w);
+}
+
+void world_kill(world *w) {
+    fake_disk_kill_owners(w->disk);
+    w->disk->during = NULL;
+    w->transport.base.ops->cancel_all(&w->transport.base);
     qa_sender_free(w->sender);
     fake_transport_free(&w->transport);
+    w->sender = NULL;
+}
+
+void world_free(world *w) {
+    world_end(w);
+    qa_stats stats = world_stats(w);
+    assert_int_equal(stats.counts.queued + stats.counts.in_flight, 0);
+    assert_int_equal(stats.queue_bytes, 0);
+    if (w->disk != NULL)
+        w->disk->during = NULL;
+    qa_sender_free(w->sender);
+    fake_transport_free(&w->transport);
+    w->sender = NULL;
+}
+
+void world_check(world *w) {
+    qa_stats stats = world_stats(w);
+    const qa_ledger_counts *counts = &stats.counts;
+    uint64_t pending = counts->queued + counts->spooled + counts->in_flight;
+    assert_true(qa_ledger_balanced(counts));
+    assert_true(counts->spooled <= counts->accepted);
+    assert_true(pending - stats.spool_paged <= w->config.queue_events);
+    assert_true(stats.queue_bytes <= w->config.queue_bytes);
+    assert_true(w->transport.open <= w->config.max_in_flight);
+    if (w->disk != NULL && !w->disk->damaged)
+        assert_true(counts->spooled <= fake_disk_events(w->disk));
+}
+
+int64_t world_keep(world *w) {
+    int64_t wait = 0;
+    assert_true(qa_keeper_step(w->sender, &wait));
+    assert_true(wait >= 0);
+    world_check(w);
+    return wait;
+}
+
+bool world_keeper_is_called(const world *w) {
+    return w->sender->keeper->look_at_us == INT64_MIN;
 }
 
 void world_advance(world *w, int64_t us) {
+    w->wall_ms += (w->now_us + us) / 1000 - w->now_us / 1000;
     w->now_us += us;
-    w->wall_ms += us / 1000;
 }
 
 void world_report_text(world *w, const char *event) {
@@ -91,11 +164,13 @@ void world_report(world *w, uint64_t count) {
         snprintf(event, sizeof event, "{\"n\":%llu}", (unsigned long long)w->next_event++);
         world_report_text(w, event);
     }
+    world_check(w);
 }
 
 int64_t world_step(world *w) {
     int64_t wait = 0;
     assert_true(qa_sender_step(w->sender, &wait));
+    world_check(w);
     return wait;
 }
 
@@ -144,6 +219,7 @@ void world_answer_all(world *w, qa_answer answer) {
     size_t index;
     while ((index = fake_transport_first_open(&w->transport)) != SIZE_MAX)
         fake_transport_answer(&w->transport, index, &answer);
+    world_check(w);
 }
 
 size_t world_serve(world *w, world_service *service, void *context, int64_t limit_us) {
@@ -163,15 +239,13 @@ size_t world_serve(world *w, world_service *service, void *context, int64_t limi
         } else {
             world_advance(w, wait > 0 ? wait : 1);
         }
-        qa_stats stats = world_stats(w);
-        assert_true(qa_ledger_balanced(&stats.counts));
-        assert_true(w->transport.open <= w->config.max_in_flight);
+        world_check(w);
     }
     return answered;
 }
 
 qa_stats world_stats(world *w) {
-    qa_stats stats;
+    qa_stats stats = {.has_spool = false};
     qa_sender_stats(w->sender, w->lane, &stats);
     return stats;
 }

@@ -6,6 +6,7 @@
 #define QA_SENDER_WORLD_H
 
 #include "sender.h"
+#include "support/fake_spool.h"
 #include "support/fake_transport.h"
 
 typedef struct world {
@@ -17,6 +18,12 @@ typedef struct world {
     qa_sender *sender;
     qa_lane *lane;
     uint64_t next_event; /* reported so far */
+
+    /* With a keeper. */
+    fake_disk *disk;                   /* the test's; NULL: memory only */
+    int64_t commit_us;                 /* how long a commit takes */
+    void (*meanwhile)(struct world *w); /* what happens during one */
+    bool ended;
 } world;
 
 /* How the service answers a list: fills `answer`, whose defaults are those of world_ok. */
@@ -26,6 +33,18 @@ typedef void world_service(void *context, const char *list, qa_answer *answer);
 void world_init(world *w);
 void world_start(world *w); /* makes the sender, and a lane that wants reports */
 void world_free(world *w);
+
+/* With a keeper, where `disk` is set before world_start. The end of the process: as the client does
+ * it, or as a kill does. What is still to be looked at may be looked at before world_free. */
+void world_end(world *w);
+void world_kill(world *w); /* the sender is gone */
+
+/* One step of the keeper; how long it would wait. Whether it has been woken since. */
+int64_t world_keep(world *w);
+bool world_keeper_is_called(const world *w);
+
+/* What has to hold at any time. All functions below see to it. */
+void world_check(world *w);
 
 void world_advance(world *w, int64_t us);
 
