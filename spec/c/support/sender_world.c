@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -88,6 +89,7 @@ void world_end(world *w) {
     if (w->ended)
         return;
     w->ended = true;
+    w->meanwhile = NULL;
     qa_sender_stop(w->sender);
     w->transport.base.ops->cancel_all(&w->transport.base);
     if (w->disk != NULL) {
@@ -119,6 +121,28 @@ void world_free(world *w) {
     qa_sender_free(w->sender);
     fake_transport_free(&w->transport);
     w->sender = NULL;
+}
+
+int world_set_up_kept(void **state) {
+    world *w = malloc(sizeof *w);
+    fake_disk *disk = malloc(sizeof *disk);
+    assert_non_null(w);
+    assert_non_null(disk);
+    world_init(w);
+    fake_disk_init(disk);
+    w->disk = disk;
+    *state = w;
+    return 0;
+}
+
+int world_tear_down_kept(void **state) {
+    world *w = *state;
+    if (w->sender != NULL)
+        world_free(w);
+    fake_disk_free(w->disk);
+    free(w->disk);
+    free(w);
+    return 0;
 }
 
 void world_check(world *w) {

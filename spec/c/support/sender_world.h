@@ -39,6 +39,10 @@ void world_free(world *w);
 void world_end(world *w);
 void world_kill(world *w); /* the sender is gone */
 
+/* For setup and teardown of cmocka: a world with an empty disk, not started. */
+int world_set_up_kept(void **state);
+int world_tear_down_kept(void **state);
+
 /* One step of the keeper; how long it would wait. Whether it has been woken since. */
 int64_t world_keep(world *w);
 bool world_keeper_is_called(const world *w);
