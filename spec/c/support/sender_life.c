@@ -154,20 +154,33 @@ void life_init(life *l, world *w) {
     w->meanwhile = go_on;
 }
 
-bool life_run(life *l, int64_t us) {
+static bool is_done(const life *l) {
+    qa_stats stats = world_stats(l->w);
+    const qa_ledger_counts *counts = &stats.counts;
+    return l->to_report == 0 && counts->queued + counts->spooled + counts->in_flight == 0;
+}
+
+static bool run(life *l, int64_t us, bool till_done) {
     world *w = l->w;
     int64_t end = w->now_us + us;
     alive = l;
     for (;;) {
         turn_sender(l);
         bool kept = step_keeper(l);
-        qa_stats stats = world_stats(w);
-        uint64_t pending = stats.counts.queued + stats.counts.spooled + stats.counts.in_flight;
-        if (l->to_report == 0 && pending == 0)
+        if (till_done && is_done(l))
             return true;
+        if (kept)
+            continue;
         if (w->now_us >= end)
             return false;
-        if (!kept)
-            pass_time(l, qa_clock_earlier(next_of_sender(l), l->keeper_at_us), end);
+        pass_time(l, qa_clock_earlier(next_of_sender(l), l->keeper_at_us), end);
     }
+}
+
+void life_run(life *l, int64_t us) {
+    (void)run(l, us, false);
+}
+
+bool life_finish(life *l, int64_t us) {
+    return run(l, us, true);
 }

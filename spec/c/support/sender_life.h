@@ -9,7 +9,7 @@
 
 enum { LIFE_EVENTS_MAX = 20000 };
 
-/* What the service took: of each event {"n":…} how often; and whether they came in their order. */
+/* What the service took: how often each event {"n":…}; and whether they came in their order. */
 typedef struct life_tally {
     uint8_t seen[LIFE_EVENTS_MAX];
     uint64_t count, next;
@@ -35,8 +35,11 @@ typedef struct life {
 /* Of a world that was started, with a keeper. */
 void life_init(life *l, world *w);
 
-/* Lets time pass for `us`, or until nothing is left to report or pending. Whether that is so. */
-bool life_run(life *l, int64_t us);
+/* Lets time pass. */
+void life_run(life *l, int64_t us);
+
+/* Lets time pass until nothing is left to report or pending, `us` at most. Whether that is so. */
+bool life_finish(life *l, int64_t us);
 
 /* Notes what is in a list. */
 void life_count(life_tally *tally, const char *list);

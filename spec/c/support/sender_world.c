@@ -123,6 +123,24 @@ void world_free(world *w) {
     w->sender = NULL;
 }
 
+void world_start_kept(world *w) {
+    world_start(w);
+    world_keep(w);
+    world_step(w);
+}
+
+void world_save(world *w) {
+    uint64_t mark = qa_sender_save_begin(w->sender);
+    while (!qa_sender_save_done(w->sender, mark))
+        world_keep(w);
+}
+
+fake_file *world_file(const world *w) {
+    fake_file *file = fake_disk_own(w->disk);
+    assert_non_null(file);
+    return file;
+}
+
 int world_set_up_kept(void **state) {
     world *w = malloc(sizeof *w);
     fake_disk *disk = malloc(sizeof *disk);

@@ -34,10 +34,20 @@ void world_init(world *w);
 void world_start(world *w); /* makes the sender, and a lane that wants reports */
 void world_free(world *w);
 
-/* With a keeper, where `disk` is set before world_start. The end of the process: as the client does
- * it, or as a kill does. What is still to be looked at may be looked at before world_free. */
+/* With a keeper, where `disk` is set before. The disk is open then, and nothing is to be done but
+ * what the test causes. */
+void world_start_kept(world *w);
+
+/* The end of the process, as the client does it, or as a kill does: the sender is gone. After an
+ * end the world may still be looked at, until it is freed. */
 void world_end(world *w);
-void world_kill(world *w); /* the sender is gone */
+void world_kill(world *w);
+
+/* Commits what has been reported. */
+void world_save(world *w);
+
+/* The own spool; it must be open. */
+fake_file *world_file(const world *w);
 
 /* For setup and teardown of cmocka: a world with an empty disk, not started. */
 int world_set_up_kept(void **state);

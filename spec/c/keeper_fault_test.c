@@ -1,0 +1,401 @@
+/* keeper_fault_test.c
+ * A disk that fails: refusals, retries, recovery; a file that was replaced; what the end can save.
+ * Does not know threads, files or real time.
+ * SPDX-License-Identifier: MIT */
+#include "keeper.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/sender_life.h"
+#include "support/sender_world.h"
+
+#define MS INT64_C(1000)
+#define SECOND INT64_C(1000000)
+
+static world *started(void **state) {
+    world *w = *state;
+    world_start_kept(w);
+    return w;
+}
+
+static world *started_with_tens(void **state) {
+    world *w = *state;
+    w->config.batch_events = 10;
+    w->config.max_in_flight = 1;
+    return started(state);
+}
+
+/* The next commits fail; the first of them now. */
+static void break_disk(world *w, unsigned count, qa_status failure) {
+    uint64_t tries = w->disk->tries;
+    w->disk->failure = failure;
+    w->disk->fail_commits = count;
+    (void)qa_sender_save_begin(w->sender);
+    world_keep(w);
+    assert_int_equal(w->disk->tries, tries + 1);
+}
+
+static qa_status try_report(world *w, qa_error *error) {
+    return qa_sender_report(w->sender, w->lane, "{}", 2, 1, error);
+}
+
+/* ---- a commit that fails ---- */
+
+static void check_refusal(world *w, qa_status failure) {
+    qa_error error;
+    uint64_t accepted = world_stats(w).counts.accepted;
+    qa_stats stats = world_stats(w);
+    assert_int_equal(stats.spool_status, failure);
+    assert_string_equal(stats.spool_message, "spool: fake failure");
+    assert_int_equal(try_report(w, &error), failure);
+    assert_string_equal(error.message, "spool: fake failure");
+    assert_int_equal(world_stats(w).counts.accepted, accepted);
+}
+
+static void a_failed_commit_refuses_new_events(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    break_disk(w, 1, QA_SPOOL);
+    check_refusal(w, QA_SPOOL);
+}
+
+static void a_full_disk_is_told_from_a_broken_one(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    break_disk(w, 1, QA_SPOOL_FULL);
+    check_refusal(w, QA_SPOOL_FULL);
+}
+
+static void what_was_accepted_is_still_delivered(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_report(w, 20);
+    break_disk(w, 1000, QA_SPOOL);
+    assert_int_equal(world_stats(w).counts.spooled, 20);
+    assert_int_equal(world_stats(w).counts.queued, 20);
+    life l;
+    life_init(&l, w);
+    assert_true(life_finish(&l, SECOND / 10));
+    life_assert_all_once(&l, 40);
+    assert_true(l.tally.ordered);
+    w->disk->fail_commits = 0;
+}
+
+/* Nothing that could be deleted in vain may hold up a request either. */
+static void while_the_disk_fails_no_deletion_holds_a_place(void **state) {
+    world *w = *state;
+    w->disk->engine.receipt = NULL;
+    started_with_tens(state);
+    world_report(w, 30);
+    world_save(w);
+    world_report(w, 10);
+    break_disk(w, 1000, QA_SPOOL);
+    life l;
+    life_init(&l, w);
+    assert_true(life_finish(&l, SECOND / 10));
+    life_assert_all_once(&l, 40);
+    w->disk->fail_commits = 0;
+}
+
+static void it_is_tried_again_after_a_tenth_of_a_second_to_two(void **state) {
+    static const int64_t pauses[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
+    enum { COUNT = sizeof pauses / sizeof pauses[0] };
+    world *w = started(state);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    world_report(w, 10);
+    break_disk(w, COUNT, QA_SPOOL);
+    for (size_t i = 0; i < COUNT; i++) {
+        uint64_t tries = w->disk->tries;
+        life_run(&l, pauses[i] * MS - 1);
+        assert_int_equal(w->disk->tries, tries);
+        life_run(&l, 1);
+        assert_int_equal(w->disk->tries, tries + 1);
+    }
+    assert_int_equal(world_stats(w).spool_status, QA_OK); /* and it has recovered by itself */
+    assert_string_equal(world_stats(w).spool_message, "");
+    assert_int_equal(fake_disk_events(w->disk), 10);
+    world_report(w, 1);
+    break_disk(w, 1, QA_SPOOL); /* the next failure begins anew */
+    uint64_t tries = w->disk->tries;
+    life_run(&l, 100 * MS);
+    assert_int_equal(w->disk->tries, tries + 1);
+    assert_int_equal(l.most_vain_steps, 0);
+}
+
+static void a_failed_commit_is_repeated_as_it_was(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 35);
+    break_disk(w, 1, QA_SPOOL);
+    assert_int_equal(fake_disk_events(w->disk), 0);
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    static const uint64_t ids[] = {1, 2, 3, 4};
+    assert_int_equal(w->disk->last.puts, 4);
+    assert_memory_equal(w->disk->last.ids, ids, sizeof ids);
+    assert_int_equal(fake_disk_events(w->disk), 35);
+}
+
+static void what_ended_meanwhile_is_not_written_any_more(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    break_disk(w, 1, QA_SPOOL);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    assert_int_equal(w->disk->tries, 1);
+    assert_int_equal(world_stats(w).spool_status, QA_OK); /* only the next one can tell */
+    world_report(w, 1);
+}
+
+static void the_service_takes_all(world *w) {
+    world_step(w);
+    world_answer_all(w, world_ok());
+}
+
+static void what_ends_during_a_commit_that_fails_leaves_nothing(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    w->meanwhile = the_service_takes_all;
+    break_disk(w, 1, QA_SPOOL);
+    w->meanwhile = NULL;
+    assert_int_equal(world_stats(w).counts.delivered, 10);
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    assert_int_equal(w->disk->tries, 1);
+    assert_int_equal(world_file(w)->row_count, 0);
+}
+
+static void a_deletion_that_fails_is_repeated(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_report(w, 1);
+    break_disk(w, 1, QA_SPOOL);
+    assert_int_equal(fake_disk_events(w->disk), 10);
+    world_advance(w, 100 * MS);
+    while (world_keep(w) == 0)
+        continue;
+    assert_int_equal(fake_disk_events(w->disk), 1);
+}
+
+static void an_update_that_fails_is_repeated(void **state) {
+    world *w = started(state);
+    world_report(w, 10);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_http(500, NULL));
+    break_disk(w, 1, QA_SPOOL);
+    assert_int_equal(world_file(w)->rows[0].row.attempts, 0);
+    assert_int_equal(world_stats(w).counts.spooled, 10);
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    assert_int_equal(world_file(w)->rows[0].row.attempts, 1);
+}
+
+/* They may make the room that is needed. */
+static void after_a_failure_deletions_go_first(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 10);
+    world_save(w);
+    world_report(w, 10);
+    w->disk->full = true;
+    (void)qa_sender_save_begin(w->sender);
+    world_keep(w);
+    assert_int_equal(world_stats(w).spool_status, QA_SPOOL_FULL);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_step(w); /* the second is under way */
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    assert_int_equal(w->disk->commits, 2);
+    assert_int_equal(w->disk->last.deletes, 1);
+    assert_int_equal(w->disk->last.puts, 0);
+    w->disk->full = false;
+    world_keep(w);
+    assert_int_equal(w->disk->last.puts, 1);
+    assert_int_equal(fake_disk_events(w->disk), 10);
+    assert_int_equal(world_stats(w).spool_status, QA_OK);
+}
+
+static void a_spool_that_cannot_be_opened_is_tried_again(void **state) {
+    world *w = *state;
+    w->disk->fail_opens = 2;
+    world_start(w);
+    world_report(w, 10); /* it isn't known yet */
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, 100 * MS - 1);
+    assert_int_equal(w->disk->fail_opens, 1);
+    check_refusal(w, QA_SPOOL);
+    life_run(&l, 200 * MS);
+    assert_int_equal(w->disk->fail_opens, 0);
+    assert_null(w->disk->files);
+    life_run(&l, 1);
+    assert_non_null(w->disk->files);
+    assert_int_equal(world_stats(w).spool_status, QA_OK);
+    assert_int_equal(fake_disk_events(w->disk), 10);
+}
+
+static void a_spool_that_never_opens_costs_no_event_while_the_service_answers(void **state) {
+    world *w = *state;
+    w->disk->fail_opens = 1000;
+    world_start(w);
+    world_report(w, 10);
+    world_keep(w);
+    world_flush(w);
+    world_answer_all(w, world_ok());
+    assert_int_equal(world_stats(w).counts.delivered, 10);
+    world_end(w);
+    assert_null(w->disk->files);
+}
+
+static void what_is_tended_may_fail_too(void **state) {
+    world *w = started(state);
+    life l;
+    life_init(&l, w);
+    w->disk->fail_tends = 1;
+    life_run(&l, 2 * SECOND);
+    assert_int_equal(w->disk->fail_tends, 0);
+    assert_int_equal(world_stats(w).spool_status, QA_OK);
+    assert_int_equal(l.most_vain_steps, 0);
+}
+
+/* ---- a file that was replaced ---- */
+
+static void a_new_file_gets_again_what_memory_holds(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 50);
+    world_save(w);
+    fake_file_renew(world_file(w), 3);
+    assert_int_equal(fake_disk_events(w->disk), 20);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, 2 * SECOND);
+    assert_int_equal(fake_disk_events(w->disk), 50);
+    assert_int_equal(world_stats(w).counts.spooled, 40); /* and ten are under way */
+    l.deaf = false;
+    assert_true(life_finish(&l, SECOND));
+    life_assert_all_once(&l, 50);
+    life_run(&l, SECOND);
+    assert_int_equal(world_file(w)->row_count, 0);
+}
+
+static void a_new_file_gets_what_remains_of_a_chunk(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 10);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_http(413, NULL));
+    world_step(w);
+    world_answer_all(w, world_ok());
+    fake_file_renew(world_file(w), SIZE_MAX);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, 2 * SECOND);
+    assert_int_equal(world_file(w)->row_count, 1);
+    assert_int_equal(fake_disk_events(w->disk), 5);
+}
+
+/* ---- the end ---- */
+
+static void the_end_commits_what_is_not_acknowledged(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 35);
+    world_step(w); /* ten are under way, five in an open chunk */
+    world_end(w);
+    assert_int_equal(fake_disk_events(w->disk), 35);
+    assert_null(fake_disk_own(w->disk));
+    world_reports reports = world_take_reports(w, w->lane);
+    assert_int_equal(reports.dropped + reports.dead + reports.delivered, 0);
+    assert_int_equal(world_stats(w).counts.spooled, 35);
+    const qa_spool_row *row = &w->disk->files->rows[0].row;
+    assert_int_equal(row->attempts, 1); /* the request that was cut off may have been stored */
+    assert_true(row->possibly_stored);
+}
+
+static void the_end_deletes_what_is_acknowledged(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    life l;
+    life_init(&l, w);
+    assert_true(life_finish(&l, 10 * MS));
+    assert_true(fake_disk_events(w->disk) > 0);
+    world_end(w);
+    assert_true(w->disk->files->gone);
+}
+
+static void an_end_that_had_nothing_to_do_leaves_no_file(void **state) {
+    world *w = started(state);
+    world_end(w);
+    assert_true(w->disk->files->gone);
+    assert_int_equal(w->disk->tries, 0);
+}
+
+static void an_end_that_cannot_write_drops_and_says_so(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_report(w, 7);
+    w->disk->fail_commits = 1000;
+    world_end(w);
+    assert_int_equal(fake_disk_events(w->disk), 20);
+    world_reports reports = world_take_reports(w, w->lane);
+    assert_int_equal(reports.dropped, 7);
+    assert_int_equal(reports.last.code, QA_CLOSED);
+    assert_int_equal(world_stats(w).counts.spooled, 20);
+}
+
+static void a_long_end_commits_all_of_it(void **state) {
+    world *w = *state;
+    w->config.batch_events = 1;
+    started(state);
+    world_report(w, 3000);
+    world_end(w);
+    assert_int_equal(fake_disk_events(w->disk), 3000);
+    assert_in_range(w->disk->commits, 3, 4);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_failed_commit_refuses_new_events),
+        TEST(a_full_disk_is_told_from_a_broken_one),
+        TEST(what_was_accepted_is_still_delivered),
+        TEST(while_the_disk_fails_no_deletion_holds_a_place),
+        TEST(it_is_tried_again_after_a_tenth_of_a_second_to_two),
+        TEST(a_failed_commit_is_repeated_as_it_was),
+        TEST(what_ended_meanwhile_is_not_written_any_more),
+        TEST(what_ends_during_a_commit_that_fails_leaves_nothing),
+        TEST(a_deletion_that_fails_is_repeated),
+        TEST(an_update_that_fails_is_repeated),
+        TEST(after_a_failure_deletions_go_first),
+        TEST(a_spool_that_cannot_be_opened_is_tried_again),
+        TEST(a_spool_that_never_opens_costs_no_event_while_the_service_answers),
+        TEST(what_is_tended_may_fail_too),
+        TEST(a_new_file_gets_again_what_memory_holds),
+        TEST(a_new_file_gets_what_remains_of_a_chunk),
+        TEST(the_end_commits_what_is_not_acknowledged),
+        TEST(the_end_deletes_what_is_acknowledged),
+        TEST(an_end_that_had_nothing_to_do_leaves_no_file),
+        TEST(an_end_that_cannot_write_drops_and_says_so),
+        TEST(a_long_end_commits_all_of_it),
+    };
+    return cmocka_run_group_tests_name("keeper_fault", tests, NULL, NULL);
+}
