@@ -357,7 +357,7 @@ static void an_end_that_cannot_write_drops_and_says_so(void **state) {
     assert_int_equal(fake_disk_events(w->disk), 20);
     world_reports reports = world_take_reports(w, w->lane);
     assert_int_equal(reports.dropped, 7);
-    assert_int_equal(reports.last.code, QA_CLOSED);
+    assert_int_equal(reports.last_loss.code, QA_CLOSED);
     assert_int_equal(world_stats(w).counts.spooled, 20);
 }
 

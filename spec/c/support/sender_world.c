@@ -304,6 +304,8 @@ world_reports world_take_reports(world *w, qa_lane *lane) {
         if (report.possibly_stored)
             sum.possibly_stored += report.events;
         sum.last = report;
+        if (report.status != QA_REPORT_DELIVERED)
+            sum.last_loss = report;
     }
     return sum;
 }

@@ -93,7 +93,7 @@ qa_stats world_stats(world *w);
 /* The events of all reports that wait, by status; takes them. */
 typedef struct world_reports {
     uint64_t delivered, dead, dropped, possibly_stored;
-    qa_report last;
+    qa_report last, last_loss; /* last_loss: no delivery */
 } world_reports;
 world_reports world_take_reports(world *w, qa_lane *lane);
 
