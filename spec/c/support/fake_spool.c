@@ -358,6 +358,10 @@ static void close_one(qa_spool *spool) {
     if (!file->owned)
         abort();
     file->disk->calls++;
+    for (size_t i = file->row_count; i-- > 0;) {
+        if (file->rows[i].unreadable)
+            remove_row(file, file->rows[i].row.id);
+    }
     file->owned = false;
     file->gone = file->row_count == 0 && file->letter_count == 0;
 }

@@ -13,7 +13,7 @@
 
 typedef struct fake_row {
     qa_spool_row row; /* its data is the disk's, and zero-terminated */
-    bool unreadable;  /* counted, but not shown */
+    bool unreadable;  /* counted, but not shown; it goes when the file is closed */
 } fake_row;
 
 /* One spool file; what lies in it is in order. */

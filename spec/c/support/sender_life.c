@@ -57,10 +57,12 @@ static bool answer_one(life *l) {
     if (transport->open == 0 || l->deaf || l->answer_at_us > l->w->now_us)
         return false;
     size_t index = fake_transport_first_open(transport);
-    bool taken = l->http_status == 0;
-    qa_answer answer = taken ? world_ok() : world_http(l->http_status, NULL);
-    if (taken)
-        life_count(&l->tally, transport->requests[index].body);
+    const char *list = transport->requests[index].body;
+    bool large = l->too_large > 0 && index % l->too_large == 0 && strchr(list, '\n') != NULL;
+    int status = large ? 413 : l->http_status;
+    qa_answer answer = status == 0 ? world_ok() : world_http(status, NULL);
+    if (status == 0)
+        life_count(&l->tally, list);
     fake_transport_answer(transport, index, &answer);
     l->answer_at_us = QA_CLOCK_NEVER;
     l->sender_at_us = l->w->now_us; /* its thread steps after the transport has run */

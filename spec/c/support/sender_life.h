@@ -20,6 +20,7 @@ typedef struct life {
     world *w;
     bool deaf;           /* the service doesn't answer; it takes what is open when it hears again */
     int http_status;     /* it answers with; 0: it takes everything */
+    unsigned too_large;  /* of so many lists of several events it finds one too large; 0: none */
     int64_t answer_us;   /* how long an answer takes; one is given at a time */
     uint64_t to_report;  /* events that are reported as soon as they are accepted */
     life_tally tally;
