@@ -3,11 +3,12 @@
 -- Does not know how nginx was found; site.conf is what it runs.
 -- SPDX-License-Identifier: MIT
 --
--- nginx.lua SINK FOLDER    SINK: host:port of bench/nginx.conf. BENCH_ROUNDS, BENCH_SECONDS
+-- nginx.lua UPSTREAM SERVICE FOLDER    each host:port of bench/nginx.conf: one is proxied to, one
+-- takes the events. BENCH_ROUNDS, BENCH_SECONDS
 local launcher = require "quickaudience.sandbox.launcher"
 local rows = require "bench.rows"
 
-local sink, folder = arg[1], arg[2]
+local upstream, service, folder = arg[1], arg[2], arg[3]
 local rounds = tonumber(os.getenv("BENCH_ROUNDS")) or 5
 local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 3
 
@@ -37,7 +38,8 @@ local function start()
   local here = output_of("pwd"):match("[^\n]+")
   for port = 19600, 19640 do
     local values = { MODULES = table.concat(load, "\n") .. "\nuser root;", HERE = here,
-      PORT = tostring(port), SINK = sink, CPATH = here .. "/build/luajit/?.so;;" }
+      PORT = tostring(port), UPSTREAM = upstream, SERVICE = service,
+      CPATH = here .. "/build/luajit/?.so;;" }
     local file = assert(io.open(folder .. "/site.conf", "w"))
     file:write((read("bench/site.conf"):gsub("%f[%w]%u+%f[%W]", values)))
     file:close()
