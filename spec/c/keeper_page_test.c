@@ -214,7 +214,7 @@ static void check_that_nothing_stalls(void **state, bool receipts, int64_t commi
     l->deaf = false;
     bool done = life_finish(l, 20 * QUEUE / 10 * (2 * MS + 2 * answer_us + 2 * commit_us));
     if (!done || l->most_idle_us > 30 * MS + 2 * commit_us || l->most_vain_steps > 0)
-        fail_msg("receipts %d, commit %lld, answer %lld, away %d: done %d, idle %lld us, in vain %llu",
+        fail_msg("receipts %d, commit %lld, answer %lld, away %d: done %d, idle %lld, in vain %llu",
                  receipts, (long long)commit_us, (long long)answer_us, away_first, done,
                  (long long)l->most_idle_us, (unsigned long long)l->most_vain_steps);
     life_assert_all_once(l, 20 * QUEUE);

@@ -131,8 +131,11 @@ void world_start_kept(world *w) {
 
 void world_save(world *w) {
     uint64_t mark = qa_sender_save_begin(w->sender);
-    while (!qa_sender_save_done(w->sender, mark))
-        world_keep(w);
+    int64_t wait = 0;
+    while (!qa_sender_save_done(w->sender, mark)) {
+        world_advance(w, wait);
+        wait = world_keep(w);
+    }
 }
 
 fake_file *world_file(const world *w) {

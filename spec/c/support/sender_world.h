@@ -43,7 +43,7 @@ void world_start_kept(world *w);
 void world_end(world *w);
 void world_kill(world *w);
 
-/* Commits what has been reported. */
+/* Commits what has been reported. Where the disk fails, the clock moves to the next try. */
 void world_save(world *w);
 
 /* The own spool; it must be open. */
