@@ -109,6 +109,7 @@ static void begin(storm *s, void **state, uint64_t seed) {
 static void end(storm *s) {
     clear_up(s);
     s->l->most_idle_us = 0;
+    s->l->idle_since_us = QA_CLOCK_NEVER;
     bool done = true;
     for (int i = 0; i < 10 && done; i++) { /* one file after the other */
         done = life_finish(s->l, 1000 * SECOND);
