@@ -166,12 +166,23 @@ int world_tear_down_kept(void **state) {
     return 0;
 }
 
+static uint64_t pending_of_lanes(world *w) {
+    uint64_t pending = 0;
+    qa_sender_lock(w->sender);
+    for (const qa_lane *lane = w->sender->lanes; lane != NULL; lane = lane->next)
+        pending += lane->pending;
+    qa_sender_unlock(w->sender);
+    return pending;
+}
+
 void world_check(world *w) {
     qa_stats stats = world_stats(w);
     const qa_ledger_counts *counts = &stats.counts;
     uint64_t pending = counts->queued + counts->spooled + counts->in_flight;
     assert_true(qa_ledger_balanced(counts));
     assert_true(counts->spooled <= counts->accepted);
+    if (!w->ended) /* what is on disk is nobody's then */
+        assert_int_equal(pending, pending_of_lanes(w));
     assert_true(pending - stats.spool_paged <= w->config.queue_events);
     assert_true(stats.queue_bytes <= w->config.queue_bytes);
     assert_true(w->transport.open <= w->config.max_in_flight);
