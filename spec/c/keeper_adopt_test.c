@@ -160,9 +160,9 @@ static void none_is_taken_while_memory_is_in_use(void **state) {
 static void their_deadlines_survive(void **state) {
     world *w = *state;
     fake_file *left = fake_disk_leave(w->disk);
-    fake_file_add(left, 1, 0, 10, w->wall_ms - 299 * 1000, 300 * 1000);
-    fake_file_add(left, 2, 10, 10, w->wall_ms - 100 * 1000, 300 * 1000);
-    fake_file_add(left, 3, 20, 10, w->wall_ms - 400 * 1000, 300 * 1000);
+    fake_file_add(left, 1, 0, 10, w->wall_ms - 400 * 1000, 300 * 1000);
+    fake_file_add(left, 2, 10, 10, w->wall_ms - 299 * 1000, 300 * 1000);
+    fake_file_add(left, 3, 20, 10, w->wall_ms - 100 * 1000, 300 * 1000);
     w->next_event = 30;
     started_with_tens(state);
     life l;
