@@ -10,36 +10,36 @@
 
 #include <cmocka.h>
 
-#include "support/fault_run.h"
 #include "support/kill_run.h"
 
 enum { KILLS = 24 };
 
 /* The k-th of KILLS writes out of `writes`, that differ from one seed to the next. */
-static int pick(int writes, int k) {
+static int pick(uint64_t seed, int writes, int k) {
     int from = writes * k / KILLS, to = writes * (k + 1) / KILLS;
-    return 1 + from + (to > from ? (int)(fault_seed() % (uint64_t)(to - from)) : 0);
+    return 1 + from + (to > from ? (int)(seed % (uint64_t)(to - from)) : 0);
 }
 
 static void a_kill_inside_a_commit_costs_nothing_that_was_committed(void **state) {
-    int killed = 0, writes = kill_run_commit_writes(*state);
+    spool_clients *clients = *state;
+    int killed = 0, writes = kill_run_commit_writes(clients);
     for (int k = 0; k < KILLS; k++)
-        killed += kill_run_commit(*state, pick(writes, k));
+        killed += kill_run_commit(clients, pick(clients->seed, writes, k));
     print_message("%d writes, %d kills\n", writes, killed);
     assert_true(killed > 0);
 }
 
 static void a_kill_inside_adoption_costs_nothing(void **state) {
-    int writes = kill_run_adoption_writes(*state);
+    spool_clients *clients = *state;
+    int writes = kill_run_adoption_writes(clients);
     for (int k = 0; k < KILLS; k++)
-        kill_run_adoption(*state, pick(writes, k), k % 3);
+        kill_run_adoption(clients, pick(clients->seed, writes, k), k % 3);
     print_message("%d writes\n", writes);
 }
 
 static spool_clients world;
 
 static int begin(void **state) {
-    print_message("SEED=%llu\n", (unsigned long long)fault_seed());
     spool_clients_begin(&world, KILL_RUN_EVENTS);
     *state = &world;
     return 0;

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "support/fault_run.h"
 #include "support/kill_run.h"
 
 enum { PASSES = 3, SOME_MORE = 10 }; /* how many writes there are differs a little */
@@ -39,7 +38,6 @@ static void a_kill_at_each_write_of_adoption_costs_nothing(void **state) {
 static spool_clients world;
 
 static int begin(void **state) {
-    print_message("SEED=%llu\n", (unsigned long long)fault_seed());
     spool_clients_begin(&world, KILL_RUN_EVENTS);
     *state = &world;
     return 0;

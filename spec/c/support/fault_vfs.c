@@ -13,6 +13,8 @@
 
 #include <sqlite3.h>
 
+#include "retry.h"
+
 /* The real file's struct follows. */
 typedef struct fault_file {
     sqlite3_file base;
@@ -21,6 +23,8 @@ typedef struct fault_file {
 
 static sqlite3_vfs *real_vfs;
 static atomic_int kind, remaining, calls, last_errno;
+static atomic_uint per_mille, shaken;
+static atomic_uint_fast64_t random_state;
 static atomic_bool reads_broken;
 
 void fault_vfs_set(fault_kind what, int after) {
@@ -39,16 +43,36 @@ void fault_vfs_break_reads(bool broken) {
     reads_broken = broken;
 }
 
-/* Whether this call is to fail. */
-static bool due(void) {
-    calls++;
-    return kind != FAULT_NONE && kind != FAULT_READ_ONLY && --remaining <= 0;
+void fault_vfs_shake(unsigned of_a_thousand, uint64_t seed) {
+    random_state = seed;
+    per_mille = of_a_thousand;
 }
 
-static int failure(int io_error) {
-    last_errno = kind == FAULT_FULL ? ENOSPC : EIO;
+static uint64_t any(void) {
+    uint64_t state = atomic_fetch_add(&random_state, 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return qa_random_next(&state);
+}
+
+/* What happens to this call. */
+static fault_kind due(void) {
+    calls++;
+    if (kind != FAULT_NONE && --remaining <= 0)
+        return (fault_kind)kind;
+    uint64_t bits = per_mille > 0 ? any() : UINT64_MAX;
+    if (bits % 1000 >= per_mille)
+        return FAULT_NONE;
+    shaken++;
+    return (bits >> 32) % 2 == 0 ? FAULT_FULL : FAULT_IO;
+}
+
+unsigned fault_vfs_shaken(void) {
+    return shaken;
+}
+
+static int failure(fault_kind what, int io_error) {
+    last_errno = what == FAULT_FULL ? ENOSPC : what == FAULT_READ_ONLY ? EROFS : EIO;
     errno = last_errno;
-    return kind == FAULT_FULL ? SQLITE_FULL : io_error;
+    return what == FAULT_FULL ? SQLITE_FULL : io_error;
 }
 
 static sqlite3_file *real_of(sqlite3_file *file) {
@@ -67,28 +91,32 @@ static int read_file(sqlite3_file *file, void *out, int size, sqlite3_int64 at) 
     return real_of(file)->pMethods->xRead(real_of(file), out, size, at);
 }
 
+/* What fails now and then, or kills, has done half of its work. */
 static int write_file(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
-    bool now = due();
-    if (now && kind == FAULT_KILL) {
+    fault_kind now = due();
+    if (now == FAULT_KILL || (now != FAULT_NONE && kind == FAULT_NONE))
         (void)real_of(file)->pMethods->xWrite(real_of(file), bytes, size / 2, at);
+    if (now == FAULT_KILL)
         (void)kill(getpid(), SIGKILL);
-    }
-    return now ? failure(SQLITE_IOERR_WRITE)
-               : real_of(file)->pMethods->xWrite(real_of(file), bytes, size, at);
+    return now != FAULT_NONE ? failure(now, SQLITE_IOERR_WRITE)
+                             : real_of(file)->pMethods->xWrite(real_of(file), bytes, size, at);
 }
 
 static int truncate_file(sqlite3_file *file, sqlite3_int64 size) {
-    if (due() && kind == FAULT_KILL)
+    fault_kind now = due();
+    if (now == FAULT_KILL)
         (void)kill(getpid(), SIGKILL);
-    return real_of(file)->pMethods->xTruncate(real_of(file), size);
+    return now != FAULT_NONE && kind == FAULT_NONE
+               ? failure(now, SQLITE_IOERR_TRUNCATE)
+               : real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
 static int sync_file(sqlite3_file *file, int flags) {
-    bool now = due();
-    if (now && kind == FAULT_KILL)
+    fault_kind now = due();
+    if (now == FAULT_KILL)
         (void)kill(getpid(), SIGKILL);
-    return now ? failure(SQLITE_IOERR_FSYNC)
-               : real_of(file)->pMethods->xSync(real_of(file), flags);
+    return now != FAULT_NONE ? failure(now, SQLITE_IOERR_FSYNC)
+                             : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *out) {

@@ -22,7 +22,9 @@
 void spool_clients_begin(spool_clients *world, uint64_t events) {
     memset(world, 0, sizeof *world);
     world_open(&world->disk);
-    world->service = collector_start(events, fault_seed());
+    world->seed = fault_seed();
+    print_message("SEED=%" PRIu64 "\n", world->seed);
+    world->service = collector_start(events, world->seed);
     snprintf(world->endpoint, sizeof world->endpoint, "http://127.0.0.1:%d",
              collector_port(world->service));
     world->config = (qa_client_config){.endpoint = world->endpoint,
@@ -51,6 +53,7 @@ void spool_clients_begin(spool_clients *world, uint64_t events) {
 void spool_clients_again(spool_clients *world) {
     collector_reset(world->service);
     world_empty(&world->disk);
+    world->config.timeout_us++; /* what a test that failed left open is not shared with the next */
 }
 
 void spool_clients_end(spool_clients *world) {

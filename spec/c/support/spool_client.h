@@ -22,6 +22,7 @@ enum {
 typedef struct spool_clients {
     spool_world disk;
     collector *service;
+    uint64_t seed; /* of all that is random: $SEED, or the time */
     char endpoint[64];
     qa_client_config config; /* quick to retry and to commit */
 } spool_clients;
