@@ -1,5 +1,5 @@
 /* client_spool_test.c
- * A client with a spool under several threads, while disk and service fail; for ThreadSanitizer too.
+ * A client with a spool under several threads, while disk and service fail; under TSan too.
  * Does not know what the threads do (support/thread_run.c); spec/long does it for longer.
  * SPDX-License-Identifier: MIT */
 #include "client.h"

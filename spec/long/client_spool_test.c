@@ -39,5 +39,5 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_share_a_client_that_is_closed_and_opened_again),
     };
-    return cmocka_run_group_tests_name("client with a spool, threads, at length", tests, begin, end);
+    return cmocka_run_group_tests_name("client with a spool, at length", tests, begin, end);
 }

@@ -10,8 +10,8 @@
 enum { THREAD_RUN_EVENTS = 20000 };
 
 /* Reporters, one that looks at all figures, one that asks for commits, one that changes credentials
- * and the service's mood, while disk and service fail; `lives` times closed and opened again, beside
- * another client whose files are adopted. Fails the test unless every look balanced and every event
+ * and the service's mood, while disk and service fail; `lives` times closed and opened again, each
+ * time to adopt what another client left. Fails the test unless every look balanced and every event
  * arrived. */
 void thread_run(spool_clients *world, unsigned lives, uint64_t seed);
 
