@@ -182,11 +182,11 @@ static int claim_process(lua_State *L) {
     return 1;
 }
 
-/* main_vm(seconds): see lua_parting.h. */
+/* main_vm(seconds, certain): see lua_parting.h. */
 static int main_vm(lua_State *L) {
     double seconds = (double)luaL_checknumber(L, 1);
     luaL_argcheck(L, seconds >= 0 && seconds <= 3600, 1, "expected seconds");
-    qa_lua_parting_main(L, (int64_t)(seconds * 1e6));
+    qa_lua_parting_main(L, (int64_t)(seconds * 1e6), lua_toboolean(L, 2));
     return 0;
 }
 

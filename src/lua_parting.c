@@ -28,7 +28,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static parting *all;
 static unsigned vms;
 static char claims[CLAIMS_MAX][CLAIM_SIZE];
-static pid_t claimed_by, main_made_by;
+static pid_t claimed_by;
+static bool main_known; /* also in a child */
 
 typedef struct vm {
     int64_t main_timeout_us; /* -1: not the host's main VM */
@@ -121,14 +122,15 @@ static vm *find_vm(lua_State *L) {
     return self;
 }
 
-void qa_lua_parting_main(lua_State *L, int64_t timeout_us) {
+void qa_lua_parting_main(lua_State *L, int64_t timeout_us, bool certain) {
     vm *self = find_vm(L);
+    if (self == NULL)
+        return;
     pthread_mutex_lock(&lock);
-    if (main_made_by == 0)
-        main_made_by = getpid();
-    bool is_main = main_made_by == getpid();
+    bool is_main = certain || !main_known || self->main_timeout_us >= 0;
+    main_known = true;
     pthread_mutex_unlock(&lock);
-    if (self != NULL && is_main && timeout_us > self->main_timeout_us)
+    if (is_main && timeout_us > self->main_timeout_us)
         self->main_timeout_us = timeout_us;
 }
 

@@ -26,9 +26,11 @@ void qa_lua_parting_sweep(void);
 
 /* Says that this VM is the one in which its host begins and ends, as nginx's is that init_by_lua
  * runs in: its end gives every client of the process `timeout_us`, also of VMs that are never
- * closed (nginx forgets those that a timer holds when it ends on TERM). Ignored in a child of the
- * process that said it first: there it is a VM of a request that says so. */
-void qa_lua_parting_main(lua_State *L, int64_t timeout_us);
+ * closed (nginx forgets those that a timer holds when it ends on TERM). With lua_code_cache off
+ * init_by_lua runs in each request's VM too, so only the first VM of the host is believed, and one
+ * of which the caller is `certain`. The process id would not tell: a daemon's master is a child of
+ * the process that made the first VM, as its workers are. */
+void qa_lua_parting_main(lua_State *L, int64_t timeout_us, bool certain);
 
 /* True for the first that claims `name` in this process; a child of fork is another process. Up to
  * 8 names. */

@@ -199,7 +199,11 @@ function M.setup(config)
   for key, value in pairs(site) do kept[key] = value end
   sites[site.name] = kept
   if problem then say(problem) end
-  if site.settings and ngx.get_phase() == "init" then core.main_vm(site.settings.close_timeout) end
+  if site.settings and ngx.get_phase() == "init" then
+    -- A worker has a number, so has the process that becomes the master at the start; a master that
+    -- reloads has none.
+    core.main_vm(site.settings.close_timeout, ngx.worker.id() == nil)
+  end
   if site.problem then return nil, site.problem, "CONFIG" end
   return true
 end

@@ -321,15 +321,33 @@ describe("in nginx", function()
     assert_arrived(200)
   end)
 
-  it("works with lua_code_cache off, and no request waits for the delivery", function()
-    start_hooked { http = "lua_code_cache off;" }
-    sandbox:faults { { delay = 0.5, times = 4 } }
-    local start_time = socket.gettime()
-    load_site.run(site, { from = 1, count = 20 })
-    local took = socket.gettime() - start_time
-    assert.truthy(took < 2, "20 requests took " .. took)
-    assert_arrived(20)
-    assert.truthy(site:finish("QUIT"))
-    assert.same({}, site:deaths())
-  end)
+  for _, master in ipairs { "on", "off" } do
+    it("works with lua_code_cache off, and no request waits for the delivery, master_process "
+      .. master, function()
+      start_hooked { http = "lua_code_cache off;", master = master,
+        daemon = master == "on" }
+      sandbox:faults { { delay = 0.5, times = 4 } }
+      local start_time = socket.gettime()
+      load_site.run(site, { from = 1, count = 20 })
+      local took = socket.gettime() - start_time
+      assert.truthy(took < 2, "20 requests took " .. took)
+      assert_arrived(20)
+      assert.truthy(site:finish("QUIT"))
+      assert.same({}, site:deaths())
+    end)
+  end
+
+  -- A reload makes the main Lua anew: in the master, which with `daemon on` is not the process that
+  -- made the first one.
+  for _, daemon in ipairs { true, false } do
+    it("delivers on TERM with lua_code_cache off after a reload, daemon "
+      .. (daemon and "on" or "off"), function()
+      start_hooked { http = "lua_code_cache off;", daemon = daemon }
+      assert.truthy(site:reload())
+      sandbox:faults { { status = 503, times = 2 }, { delay = 0.4, times = 2 } }
+      assert.equal(20, (load_site.run(site, { from = 1, count = 20 })))
+      assert.truthy(site:finish("TERM"))
+      assert_arrived(20)
+    end)
+  end
 end)

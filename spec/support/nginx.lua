@@ -51,7 +51,7 @@ end
 local CONF = [[
 %s
 daemon %s;
-master_process on;
+master_process %s;
 worker_processes %d;
 pid nginx.pid;
 error_log error.log notice;
@@ -217,8 +217,8 @@ function Site:configure(options)
   for _, path in ipairs(self.found.modules) do load[#load + 1] = "load_module " .. path .. ";" end
   self.worker_count = options.workers or 1
   self:write("nginx.conf", CONF:format(table.concat(load, "\n"), self.daemon and "on" or "off",
-    self.worker_count, options.main or "user root;", self.dir, ROOT, ROOT, core_path(),
-    options.http or "", self.port, options.server or ""))
+    options.master or "on", self.worker_count, options.main or "user root;", self.dir, ROOT, ROOT,
+    core_path(), options.http or "", self.port, options.server or ""))
 end
 
 local function free_port()
@@ -229,7 +229,7 @@ local function free_port()
 end
 
 ---@param options { http: string, server: string, main: string, workers: integer, files: table,
----  daemon: boolean, wrapper: string }
+---  daemon: boolean, master: string, wrapper: string }
 function M.start(options)
   local site = setmetatable({ daemon = options.daemon ~= false, wrapper = options.wrapper },
     Site)
