@@ -68,11 +68,15 @@ end
 local function start_clock(site)
   clock.interval = math.min(clock.interval or site.interval, site.interval)
   if clock.running or clock.over or not core.claim_process("quickaudience.nginx") then return end
+  clock.due = ngx.now() + clock.interval
+  if ngx.worker.exiting() then
+    clock.over = true
+    return
+  end
   -- It raises where no timer can be made, as in exit_worker.
   local called, ok, message = pcall(ngx.timer.every, clock.interval, on_timer)
   if not called then ok, message = nil, ok end
   clock.running, clock.over = ok and true, not ok
-  clock.due = ngx.now() + clock.interval
   if not ok then
     say("cannot start a timer: " .. tostring(message) .. "; figures and summaries now come with "
       .. "the reports; raise lua_max_running_timers and lua_max_pending_timers")
@@ -225,12 +229,21 @@ end
 --- For exit_worker_by_lua: delivers what is left, and publishes the worker's last figures.
 --- Without it the same is delivered, but the figures lack what happened since the last tick.
 function M.exit()
+  local open_sites = {}
+  ngx.update_time()
+  local start = ngx.now()
   for _, name in ipairs(order) do
     local site = sites[name]
     if site.client then
-      site.client:close()
-      tick_site(site)
+      open_sites[#open_sites + 1] = site
+      site.client:flush(0)
     end
+  end
+  -- Their times run together: nginx kills a worker 3 s after TERM, however many clients it has.
+  for _, site in ipairs(open_sites) do
+    ngx.update_time()
+    site.client:close(math.max(0, site.settings.close_timeout - (ngx.now() - start)))
+    tick_site(site)
   end
 end
 

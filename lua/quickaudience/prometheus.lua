@@ -10,6 +10,7 @@ local M = {}
 ---@field path string where in the stats it stands
 ---@field label string|nil the stats hold a table there: its keys are this label's values
 ---@field values string[]|nil the label's values when the stats hold one of them
+---@field shared boolean|nil it describes what processes share: their values must not be added up
 ---@field help string
 
 M.PREFIX = "quickaudience_"
@@ -57,6 +58,23 @@ M.metrics = {
     help = "Dead letters let go to make room." },
   { name = "clients", type = "gauge", path = "clients",
     help = "Clients that share the sender." },
+  { name = "spool_state", type = "gauge", path = "spool.state", label = "state",
+    values = { "ok", "full", "failed" },
+    help = "1 for the state that the spool is in." },
+  { name = "spool_files", type = "gauge", path = "spool.files", shared = true,
+    help = "Files with events in the spool's directory, of all processes." },
+  { name = "spool_bytes", type = "gauge", path = "spool.bytes", shared = true,
+    help = "Bytes of the spool's directory, of all processes." },
+  { name = "spool_corrupt_files", type = "gauge", path = "spool.corrupt_files", shared = true,
+    help = "Damaged files that were set aside in the spool's directory." },
+  { name = "spool_on_disk_only_events", type = "gauge", path = "spool.on_disk_only",
+    help = "Events of this process that are on disk and not in memory." },
+  { name = "spool_adopted_events_total", type = "counter", path = "spool.adopted",
+    help = "Events taken over from processes that are gone." },
+  { name = "spool_commits_total", type = "counter", path = "spool.commits",
+    help = "Transactions of the spool." },
+  { name = "spool_last_commit_seconds", type = "gauge", path = "spool.last_commit",
+    help = "Duration of the last transaction." },
   { name = "queue_latency_seconds", type = "summary", path = "queue_latency",
     help = "From accepting an event to the start of its first request." },
   { name = "round_trip_seconds", type = "summary", path = "round_trip",

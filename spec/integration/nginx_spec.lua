@@ -294,6 +294,26 @@ describe("in nginx", function()
     end)
   end
 
+  for hook, text in pairs { with = "exit_worker_by_lua_block { "
+    .. "require('quickaudience.nginx').exit() }", without = "" } do
+    it("has time for all clients on TERM, " .. hook .. " the line for complete figures", function()
+      local more = {}
+      for i = 1, 4 do
+        more[i] = setup_text("name = 'n" .. i .. "', access_id = 'n" .. i .. "'")
+      end
+      start { http = "init_by_lua_block { " .. table.concat(more, " ") .. " } " .. text,
+        server = [[location / { return 200; log_by_lua_block {
+          for i = 1, 4 do
+            require("quickaudience.nginx").report({ customer_id = ngx.var.arg_u, event_code = "e" },
+              "n" .. i)
+          end } }]] }
+      sandbox:faults { { delay = 10, times = "forever" } }
+      load_site.run(site, { from = 1, count = 10 })
+      assert.truthy(site:finish("TERM"))
+      assert.same({}, site:deaths())
+    end)
+  end
+
   it("goes on after a worker is killed", function()
     start_hooked { workers = 1 }
     load_site.run(site, { from = 1, count = 50 })
@@ -348,6 +368,99 @@ describe("in nginx", function()
       assert.equal(20, (load_site.run(site, { from = 1, count = 20 })))
       assert.truthy(site:finish("TERM"))
       assert_arrived(20)
+    end)
+  end
+
+  -- A worker that is told to go closes what is still open after its timeout; the log phase of such
+  -- a request comes late, and its event too. The first report of all may come as late as that.
+  it("loses nothing of slow requests, waited for or cut off by worker_shutdown_timeout", function()
+    start_hooked { workers = 2, main = "user root; worker_shutdown_timeout 1s;",
+      http = load_site.LOG_FORMAT .. "lua_shared_dict begun 1m;",
+      server = "location /slow { " .. load_site.LOG .. [[
+          content_by_lua_block {
+            ngx.shared.begun:incr("count", 1, 0)
+            ngx.sleep(tonumber(ngx.var.arg_u) % 2 == 0 and 0.4 or 4)
+            ngx.print "x" }
+          log_by_lua_block { view() } }
+        location = /begun { content_by_lua_block {
+          ngx.print(ngx.shared.begun:get("count") or 0) } }]] }
+    local load = load_site.start(site, { from = 1, count = 40, connections = 40, path = "/slow" })
+    assert.truthy(wait_for(5, function() return select(2, site:get("/begun")) == "40" end))
+    assert.truthy(site:reload())
+    local served = load:finish()
+    assert.truthy(wait_for(5, function() return select(2, load_site.logged(site)) == 40 end))
+    assert.equal(20, served)
+    assert_arrived(40)
+    assert.equal(0, site:count_log("cannot start a timer"))
+  end)
+
+  -- ---- with a spool ----------------------------------------------------------------------------
+
+  local SPOOL = "spool = ngx.config.prefix() .. 'spool'"
+  local AWAY = { { status = 503, times = "forever" } }
+
+  -- With it workers open their clients at once: what others left does not wait for a request.
+  local EAGER = "init_worker_by_lua_block { require('quickaudience.nginx').client() }"
+
+  local function start_spooling(options)
+    options.config = SPOOL .. ", " .. (options.config or "")
+    options.server = (options.server or "") .. [[location = /saved { content_by_lua_block {
+      local qa = require "quickaudience.nginx"
+      local ok, message = qa.report { customer_id = ngx.var.arg_u, event_code = "saved" }
+      if ok then ok, message = qa.client():flush_to_disk(10) end
+      if not ok then ngx.log(ngx.ERR, "NOT SAVED: ", message) end
+      ngx.status = ok and 200 or 503
+      ngx.print "x" } }]]
+    return start_hooked(options)
+  end
+
+  local function total(name)
+    local _, text = site:get("/metrics")
+    return figure(text, name)
+  end
+
+  local function spool_files()
+    return shell.lines("ls " .. site.dir .. "/spool | grep 'db$' || true")
+  end
+
+  for _, name in ipairs { "QUIT", "TERM" } do
+    it("keeps what is left for the next start when nginx ends on " .. name, function()
+      start_spooling { workers = 2, http = EAGER }
+      sandbox:faults(AWAY)
+      assert.equal(200, (load_site.run(site, { from = 1, count = 200 })))
+      assert.truthy(site:finish(name, 8))
+      assert.same({}, site:deaths())
+      assert.truthy(#spool_files() > 0)
+      sandbox:clear_faults()
+      site:start()
+      assert_arrived(200)
+      assert.truthy(site:finish("QUIT"))
+      assert.same({}, spool_files())
+    end)
+  end
+
+  -- No request comes after the kill: the new worker opens no client, so it is the sibling.
+  for _, name in ipairs { "KILL", "SEGV" } do
+    it("has a sibling deliver what a worker had saved that dies of SIG" .. name, function()
+      start_spooling { workers = 2 }
+      sandbox:faults(AWAY)
+      local victim, served
+      assert.truthy(wait_for(10, function()
+        served = (served or 0) + load_site.run(site, { from = 1 + (served or 0), count = 50,
+          path = "/saved", connections = 8 })
+        return total 'quickaudience_workers{client="default"}' == 2
+      end))
+      victim = site:workers()[1]
+      site:signal(name, victim)
+      assert.truthy(wait_for(5, function()
+        local ids = site:workers()
+        return #ids == 2 and ids[1] ~= victim and ids[2] ~= victim
+      end))
+      sandbox:clear_faults()
+      assert.equal(served, sandbox:wait({ distinct = served, timeout = 15 }).events.distinct)
+      assert.truthy(wait_for(5, function()
+        return total 'quickaudience_spool_adopted_events_total{client="default"}' > 0
+      end))
     end)
   end
 end)

@@ -34,8 +34,10 @@ local function play_nginx()
     pid = 100, logged = {}, timers = {}, header = {}, printed = "", var = {} }
   ngx.get_phase = function() return ngx.phase end
   ngx.now = function() return ngx.clock end
+  ngx.update_time = function() end
   ngx.sleep = function() end
-  ngx.worker = { pid = function() return ngx.pid end, id = function() return ngx.id or 0 end }
+  ngx.worker = { pid = function() return ngx.pid end, id = function() return ngx.id or 0 end,
+    exiting = function() return ngx.is_exiting end }
   ngx.log = function(level, ...)
     local parts = { ... }
     for i, part in ipairs(parts) do parts[i] = tostring(part) end
@@ -382,6 +384,43 @@ describe("nginx", function()
       assert.equal(1, figure("quickaudience_workers")) -- the one that asks
     end)
 
+    -- As the worker of this process id; then the figures of all.
+    local function publish(pid, stats)
+      local figures = require "quickaudience.nginx.figures"
+      ngx.pid = pid
+      local site = { name = "default", interval = 1, refused = {}, skipped = {},
+        dict = ngx.shared.quickaudience }
+      assert.is_true(figures.publish(site, stats))
+      return figures.render { { stats = figures.sum(site), labels = { client = "default" } } }
+    end
+
+    it("do not add up what workers share", function()
+      publish(1, { spool = { state = "ok", files = 2, bytes = 8192, corrupt_files = 1, commits = 10,
+        last_commit = 0.5, adopted = 3, on_disk_only = 100 } })
+      local text = publish(2, { spool = { state = "failed", files = 2, bytes = 4096,
+        corrupt_files = 1, commits = 5, last_commit = 0.25, adopted = 4, on_disk_only = 50 } })
+      for name, value in pairs { ["files{"] = 2, ["bytes{"] = 8192, ["corrupt_files{"] = 1,
+        ["last_commit_seconds{"] = 0.5, ["commits_total{"] = 15,
+        ["adopted_events_total{"] = 7, ["on_disk_only_events{"] = 150,
+        ['state{client="default",state="ok"'] = 1,
+        ['state{client="default",state="failed"'] = 1 } do
+        local _, to = text:find("\nquickaudience_spool_" .. name, 1, true)
+        assert.equal(value, to and tonumber(text:match("^[^}]*} (%S+)", to)), name)
+      end
+    end)
+
+    it("know every reason for which an event is dropped", function()
+      local client = require("quickaudience").new(config())
+      local stats = client:stats()
+      client:close(0)
+      for reason in pairs(stats.dropped) do stats.dropped[reason] = 1 end
+      local text = publish(1, stats)
+      for reason in pairs(stats.dropped) do
+        assert.truthy(text:find('dropped_total{client="default",reason="' .. reason .. '"} 1', 1,
+          true), reason)
+      end
+    end)
+
     it("include what was refused and skipped", function()
       qa.setup(config { queue_events = 1 })
       qa.report(EVENT)
@@ -444,6 +483,17 @@ describe("nginx", function()
       assert.equal(1, logged("cannot start a timer: too many pending timers"))
     end)
 
+    it("is not missed by a worker that reports for the first time when it exits", function()
+      ngx.is_exiting = true
+      qa.setup(config())
+      assert.is_true(qa.report(EVENT))
+      assert.equal(0, #ngx.timers)
+      assert.equal(0, #ngx.logged)
+      ngx.clock = ngx.clock + 2
+      assert.is_true(qa.report(EVENT))
+      assert.equal(2, ngx.shared.quickaudience:get("default:accepted"))
+    end)
+
     it("sums up failures in one line, and hands over delivery reports", function()
       local reports = 0
       qa.setup(config { queue_events = 2, on_delivery = function() reports = reports + 1 end })
@@ -456,6 +506,27 @@ describe("nginx", function()
       ngx.timers[1].call()
       assert.equal(1, logged("default: 2 dropped, closed"))
       assert.equal(1, reports)
+    end)
+
+    it("says what becomes of the spool, once and then once a minute", function()
+      local summary = require "quickaudience.nginx.summary"
+      local site = { name = "default", refused = {}, skipped = {}, seen = {} }
+      local function tick(seconds, spool)
+        ngx.clock = ngx.clock + seconds
+        summary.log(site, { state = "running", dead = 0, dropped = {}, spool = spool })
+      end
+      tick(1, { state = "ok", corrupt_files = 0 })
+      assert.equal(0, #ngx.logged)
+      local full = { state = "full", message = "spool: cannot write 'x': disk full",
+        corrupt_files = 1, corrupt_name = "x.db.corrupt" }
+      for _ = 1, 30 do tick(1, full) end
+      assert.same({ "error: quickaudience: default: 1 damaged spool files set aside "
+        .. "(x.db.corrupt); new events are refused, the spool has no room: spool: cannot write "
+        .. "'x': disk full" }, ngx.logged)
+      for _ = 1, 31 do tick(1, full) end
+      assert.equal(2, #ngx.logged)
+      tick(1, { state = "ok", corrupt_files = 1 })
+      assert.equal("notice: quickaudience: default: the spool works again", ngx.logged[3])
     end)
 
     it("publishes the last figures at the exit of a worker", function()

@@ -19,6 +19,9 @@ local function figures()
     reports = { made = 3, waiting = 1 }, dead_letters = { kept = 0, evicted = 0 },
     retries = 1, bytes_sent = 12345, replaced = 0, queue_bytes = 99, clients = 1,
     oldest_age = 0.125, clock_offset = -1.5, on_delivery_errors = 0,
+    spool = { state = "full", message = "nobody's label", files = 2, bytes = 4096,
+      corrupt_files = 1, corrupt_name = "x.db.corrupt", commits = 8, last_commit = 0.02,
+      adopted = 6, on_disk_only = 5 },
     queue_latency = summary(10), round_trip = summary(0), batch_size = summary(10),
   }
 end
@@ -68,6 +71,15 @@ describe("prometheus", function()
       ["quickaudience_queue_latency_seconds_count"] = "10",
       ["quickaudience_round_trip_seconds{quantile=\"0.5\"}"] = "NaN",
       ["quickaudience_round_trip_seconds_count"] = "0",
+      ["quickaudience_spool_state{state=\"full\"}"] = "1",
+      ["quickaudience_spool_state{state=\"ok\"}"] = "0",
+      ["quickaudience_spool_files"] = "2",
+      ["quickaudience_spool_bytes"] = "4096",
+      ["quickaudience_spool_corrupt_files"] = "1",
+      ["quickaudience_spool_on_disk_only_events"] = "5",
+      ["quickaudience_spool_adopted_events_total"] = "6",
+      ["quickaudience_spool_commits_total"] = "8",
+      ["quickaudience_spool_last_commit_seconds"] = "0.02",
     } do
       assert.equal(value, samples[sample], sample)
     end
@@ -108,8 +120,9 @@ describe("prometheus", function()
 
   it("leaves out what the figures lack", function()
     local stats = figures()
-    stats.dead_letters, stats.round_trip = nil, nil
+    stats.dead_letters, stats.round_trip, stats.spool = nil, nil, nil
     local text = prometheus.render(stats)
+    assert.falsy(text:find("spool_"))
     assert.falsy(text:find("dead_letters"))
     assert.falsy(text:find("round_trip"))
     assert.truthy(text:find("request_events_count 10\n", 1, true))

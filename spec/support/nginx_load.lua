@@ -5,44 +5,58 @@
 --
 --   local load = require("spec.support.nginx_load").start(site, { from = 1, count = 1000 })
 --   local served, ids = load:finish()      -- each request is GET /?u=ID
+--
+-- A site that has M.LOG_FORMAT in http and M.LOG in a location also writes down what it logged:
+--
+--   local logged = require("spec.support.nginx_load").logged(site)
 
 local M = {}
 
 local Load = {}
 Load.__index = Load
 
+-- nginx writes this line after log_by_lua has run: what stands there was reported before.
+M.LOG_FORMAT = "log_format seen '$msec $pid $status $arg_u';"
+M.LOG = "access_log seen.log seen;"
+
 -- The status and the address of each request; curl's globbing makes the addresses.
-local COMMAND = "curl -q -s --noproxy '*' --parallel --parallel-max %d -o /dev/null --max-time 20 "
-  .. "-w '%%{http_code} %%{url_effective}\\n' '%s/?u=[%s-%s]' 2>/dev/null"
+local COMMAND = "curl -q -s --noproxy '*' --parallel --parallel-immediate --parallel-max %d "
+  .. "--max-time 20 -o /dev/null -w '%%{http_code} %%{url_effective}\\n' '%s%s?u=[%s-%s]' "
+  .. "2>/dev/null"
 
 -- Into a file, which is read at the end: a pipe would fill up, and the load stand still.
 local function run_to_file(site, script)
-  local path = site.dir .. "/load"
+  site.loads = (site.loads or 0) + 1
+  local path = site.dir .. "/load." .. site.loads
   return setmetatable({ pipe = io.popen("{ " .. script .. "\n} >" .. path), path = path }, Load)
 end
 
 local function command_of(site, options)
-  return COMMAND:format(options.connections or 4, site.url, options.from, options.last)
+  return COMMAND:format(options.connections or 4, site.url, options.path or "/", options.from,
+    options.last)
 end
 
 ---@param site table of spec.support.nginx
----@param options { from: integer, count: integer, connections: integer }
+---@param options { from: integer, count: integer, connections: integer, path: string }
 function M.start(site, options)
   options.last = options.from + options.count - 1
   return run_to_file(site, command_of(site, options))
 end
 
 --- Goes on until it is told to finish.
+---@param site table
+---@param options { from: integer, connections: integer, path: string }|nil
 function M.endless(site, options)
   options = options or {}
+  local from = options.from or 1000
+  local stop = site.dir .. "/stop." .. from
   options.from, options.last = "$from", "$((from + 199))"
-  local stop = site.dir .. "/stop"
   os.remove(stop)
   local command = command_of(site, options):gsub("'(http[^']*)'", '"%1"')
   -- While nobody serves, it does not burn the processor with calls that are refused.
   local served = "curl -q -sf --noproxy '*' -o /dev/null " .. site.url .. "/health"
-  local script = "from=1000; while [ ! -e " .. stop .. " ]; do " .. served .. " || continue; "
-    .. command .. "; from=$((from + 200)); done"
+  local script = "from=" .. from .. "; while [ ! -e " .. stop .. " ]; do " .. served
+    .. " || continue; " .. command .. "; from=$((from + 200)); done"
   local self = run_to_file(site, script)
   self.stop = stop
   return self
@@ -69,6 +83,21 @@ end
 --- start and finish.
 function M.run(site, options)
   return M.start(site, options):finish()
+end
+
+--- What the site itself wrote down, by id: { time = seconds since 1970, pid =, status = }.
+---@return table<string, { time: number, pid: integer, status: integer }>
+---@return integer count
+function M.logged(site)
+  local found, count = {}, 0
+  for line in (site:file("seen.log") or ""):gmatch("[^\n]+") do
+    local time, pid, status, id = line:match("^(%S+) (%d+) (%d+) (%d+)$")
+    if id and not found[id] then
+      count = count + 1
+      found[id] = { time = tonumber(time), pid = tonumber(pid), status = tonumber(status) }
+    end
+  end
+  return found, count
 end
 
 return M

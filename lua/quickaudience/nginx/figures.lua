@@ -31,8 +31,11 @@ for _, list in ipairs { prometheus.metrics, OWN } do
 end
 M.own_metrics = OWN
 
--- Of these the largest is shown, of other gauges the sum.
-local LARGEST = { oldest_age = true, clock_offset = true }
+-- Of these, and of what workers share, the largest is shown; of other gauges the sum.
+local LARGEST = { oldest_age = true, clock_offset = true, ["spool.last_commit"] = true }
+for _, metric in ipairs(M.metrics) do
+  if metric.shared then LARGEST[metric.path] = true end
+end
 
 -- Calls visit(metric, key, value) for each number of the figures; a key is as "dropped|deadline".
 local function each(stats, visit)
@@ -151,7 +154,7 @@ end
 
 -- Labels that a counter can have; those that never counted are not shown.
 local LABELS = {
-  dropped = { "deadline", "closed" },
+  dropped = { "deadline", "closed", "damaged" },
   skipped = { "no_customer", "filtered", "sampled", "error" },
   codes = { "OK", "CONFIG", "INVALID_EVENT", "QUEUE_FULL", "SPOOL_FULL", "CLOSED", "TIMEOUT",
     "NETWORK", "TLS", "HTTP", "REJECTED", "AUTH", "BAD_RESPONSE", "SPOOL", "NO_MEMORY" },

@@ -47,28 +47,37 @@ local function losses(site, stats)
         site.seen.dropped_message)
     end
   end
+  local spool = stats.spool or { corrupt_files = 0 }
+  add(parts, growth(site, "corrupt_files", spool.corrupt_files), "damaged spool files set aside",
+    spool.corrupt_name)
   local errors = growth(site, "on_delivery_errors", stats.on_delivery_errors or 0)
   add(parts, errors, "errors of on_delivery", stats.on_delivery_error)
   return parts
 end
 
-local STATES = {
+local DELIVERY = {
   paused = { "ERR", "delivery is paused, events are kept" },
   backing_off = { "WARN", "delivery fails and is retried" },
   running = { "NOTICE", "delivery works again" },
 }
+local SPOOL = {
+  full = { "ERR", "new events are refused, the spool has no room" },
+  failed = { "ERR", "new events are refused, the spool fails" },
+  ok = { "NOTICE", "the spool works again" },
+}
 
--- What to say about the state: when it changes, and now and then while it lasts.
-local function state_text(site, stats)
+-- What to say about a state: when it changes, and now and then while it is not as it should be.
+local function state_text(site, words, well, state, message)
   local seen, now = site.seen, ngx.now()
-  local state = STATES[stats.state] and stats.state or "running"
-  local changed = state ~= (seen.state or "running")
-  local lasts = state ~= "running" and now >= (seen.state_said or 0) + REMIND
+  local key, said = well .. "_state", well .. "_said"
+  state = words[state] and state or well
+  local changed = state ~= (seen[key] or well)
+  local lasts = state ~= well and now >= (seen[said] or 0) + REMIND
   if not changed and not lasts then return nil end
-  seen.state, seen.state_said = state, now
-  local text = STATES[state][2]
-  if state == "running" or not stats.reason_message then return text, STATES[state][1] end
-  return text .. ": " .. stats.reason_message, STATES[state][1]
+  seen[key], seen[said] = state, now
+  local level, text = words[state][1], words[state][2]
+  if state == well or not message then return text, level end
+  return text .. ": " .. message, level
 end
 
 --- Writes at most one line.
@@ -76,10 +85,14 @@ end
 ---@param stats table what client:stats() returned
 function M.log(site, stats)
   local parts, level = losses(site, stats), "WARN"
-  local text, state_level = state_text(site, stats)
-  if text then
+  local function add_state(text, its_level)
+    if not text then return end
     parts[#parts + 1] = text
-    if #parts == 1 or state_level == "ERR" then level = state_level end
+    if level ~= "ERR" and (#parts == 1 or its_level == "ERR") then level = its_level end
+  end
+  add_state(state_text(site, DELIVERY, "running", stats.state, stats.reason_message))
+  if stats.spool then
+    add_state(state_text(site, SPOOL, "ok", stats.spool.state, stats.spool.message))
   end
   if #parts > 0 then
     ngx.log(ngx[level], "quickaudience: ", site.name, ": ", table.concat(parts, "; "))
