@@ -463,4 +463,104 @@ describe("in nginx", function()
       end))
     end)
   end
+
+  it("loses nothing when nginx is reloaded under load with a spool", function()
+    start_spooling { workers = 2, http = EAGER }
+    sandbox:faults { { status = 503, times = 3 }, { delay = 0.3, times = 3 } }
+    local load = load_site.start(site, { from = 1, count = 4000 })
+    for _ = 1, 5 do assert.truthy(site:reload()) end
+    assert.equal(4000, (load:finish()))
+    assert_arrived(4000)
+    -- Of each worker that ended no file is left.
+    assert.truthy(wait_for(10, function() return #spool_files() == 2 end))
+  end)
+
+  it("reports into a spool with lua_code_cache off, and leaves no file behind", function()
+    start_spooling { http = "lua_code_cache off;" }
+    load_site.run(site, { from = 1, count = 20 })
+    assert_arrived(20)
+    sandbox:faults(AWAY)
+    load_site.run(site, { from = 101, count = 20 })
+    assert.truthy(site:finish("TERM"))
+    sandbox:clear_faults()
+    site:start()
+    load_site.run(site, { from = 201, count = 20 })
+    assert_arrived(60)
+    assert.truthy(site:finish("QUIT"))
+    assert.same({}, spool_files())
+  end)
+
+  -- A folder of its own, that workers of another user can reach and use; without root there is no
+  -- other user, and nginx ignores the line.
+  it("keeps events in a spool of another user's worker", function()
+    local folder = shell.folder()
+    shell.check("chmod 711 " .. folder .. " && mkdir -m 700 " .. folder .. "/spool")
+    shell.run("chown daemon " .. folder .. "/spool")
+    start_hooked { main = "user daemon;", config = "spool = '" .. folder .. "/spool'" }
+    sandbox:faults(AWAY)
+    load_site.run(site, { from = 1, count = 10 })
+    assert.truthy(site:finish("TERM"))
+    local owners = shell.lines("stat -c '%U %a' " .. folder .. "/spool/*.db")
+    sandbox:clear_faults()
+    site:start()
+    load_site.run(site, { from = 101, count = 1 })
+    sandbox:wait { distinct = 11, timeout = 10 }
+    shell.check("rm -rf " .. folder)
+    local user = shell.check("id -un"):match("%S+")
+    assert.same({ (user == "root" and "daemon" or user) .. " 600" }, owners)
+    assert.equal(11, sandbox:all().events.distinct)
+    assert.same({}, site:deaths())
+  end)
+
+  it("says in the error log that the spool cannot be used, and why", function()
+    start_hooked { config = "spool = '/proc/spool'" }
+    load_site.run(site, { from = 1, count = 20 })
+    assert.truthy(site:wait_log("the spool fails: spool: cannot make '/proc/spool': no such file"))
+    assert.equal(1, total 'quickaudience_spool_state{client="default",state="failed"}')
+    load_site.run(site, { from = 101, count = 20 })
+    assert.truthy(total 'quickaudience_events_refused_total{client="default",code="SPOOL"}' > 0)
+    assert.same({}, site:deaths())
+  end)
+
+  it("keeps two tenants apart in one spool", function()
+    local other = nginx.config(sandbox, "name = 'other', " .. SPOOL)
+      :gsub("demo%-organization", "second-org")
+    local function start_both(more)
+      start { workers = 2, http = "init_by_lua_block { " .. more .. " } init_worker_by_lua_block { "
+          .. "for _, name in ipairs { 'default', 'other' } do "
+          .. "require('quickaudience.nginx').client(name) end }",
+        server = METRICS .. [[location / { return 200; log_by_lua_block {
+          local qa, u = require "quickaudience.nginx", tonumber(ngx.var.arg_u)
+          local mine = u % 2 == 0 and "other" or nil
+          qa.report({ customer_id = tostring(u), event_code = mine or "first" }, mine) } }]] }
+    end
+    start_both(setup_text(SPOOL) .. " require('quickaudience.nginx').setup " .. other)
+    sandbox:faults(AWAY)
+    load_site.run(site, { from = 1, count = 200 })
+    assert.truthy(wait_for(5, function()
+      return total 'quickaudience_events_pending{client="other",place="spooled"}' == 100
+        and total 'quickaudience_events_pending{client="default",place="spooled"}' == 100
+    end))
+    for _, id in ipairs(site:workers()) do site:signal("KILL", id) end
+    assert.truthy(wait_for(5, function() return #site:workers() == 2 and site:serves() end))
+    -- Each file names one tenant, and all of its events are that tenant's.
+    local files = {}
+    for _, name in ipairs(spool_files()) do
+      local text = shell.check("sqlite3 'file:" .. site.dir .. "/spool/" .. name .. "?mode=ro' "
+        .. ".dump")
+      local first = text:find("demo-organization", 1, true) and "first" or ""
+      local both = first .. (text:find("second-org", 1, true) and "second" or "")
+      files[both] = (files[both] or 0) + 1
+    end
+    assert.truthy((files.first or 0) > 0 and (files.second or 0) > 0)
+    assert.is_nil(files.firstsecond)
+    sandbox:clear_faults()
+    assert.equal(200, sandbox:wait({ distinct = 200, timeout = 20 }).events.distinct)
+    for _, item in ipairs(sandbox:events { valid = true }) do
+      local second = tonumber(item.event.customerId) % 2 == 0
+      assert.equal(second and "second-org" or "demo-organization", item.event.organizationId)
+      assert.equal(item.event.organizationId, item.access_id)
+      assert.equal(second and "other" or "first", item.event.eventCode)
+    end
+  end)
 end)
