@@ -213,6 +213,8 @@ deps:
 demo:
 	.ci/deps build demo
 	$(MAKE) all LUA_VERSION=$(LUA_VERSION)
+	# nginx runs LuaJIT, whichever Lua runs the demo.
+	$(MAKE) all LUA_VERSION=luajit
 	$(ENVIRONMENT) LUA=$(LUA) examples/demo
 
 LUA_SHARE := $(DESTDIR)$(PREFIX)/share/lua/$(LUA_ABI)

@@ -20,6 +20,8 @@ function M.setup()
     access_secret = environment("ACCESS_SECRET", "demo-access-secret"),
     organization_id = environment("ORGANIZATION_ID", "demo-organization"),
     attributes = { channel = "web" },
+    -- Here accepted events survive whatever ends nginx. It must be the workers' user's: README.md.
+    spool = environment("SPOOL", ngx.config.prefix() .. "spool"),
   }
 
   -- Compiled once, here; called for every request.

@@ -2,6 +2,7 @@
 -- Runs the demo, ends it early, and takes things away from it: it must tell, and leave nothing.
 -- Does not know how the demo is made; it sees output, processes and files.
 -- SPDX-License-Identifier: MIT
+local nginx = require "spec.support.nginx"
 local sandbox = require "support.sandbox"
 local shell = require "support.shell"
 
@@ -28,7 +29,12 @@ end
 describe("the demo", function()
   local folder
 
-  before_each(function() folder = shell.folder() end)
+  setup(function() nginx.build() end)
+  -- If root runs it, nginx's workers are another user, who has to pass.
+  before_each(function()
+    folder = shell.folder()
+    shell.check("chmod 711 " .. folder)
+  end)
   after_each(function() shell.check("rm -rf " .. folder) end)
 
   local function demo(before)
@@ -50,19 +56,26 @@ describe("the demo", function()
     assert.equal(0, status, output)
     for _, expected in ipairs {
       "1  Started a sandbox, a local Quick Audience: http://127%.0%.0%.1:%d+\n",
-      "2  Started a site, a small shop behind nginx: http://127%.0%.0%.1:%d+\n",
+      "2  Started a site, a small shop in nginx with two workers: http://127%.0%.0%.1:%d+\n",
       "3  Sent it 204 requests over HTTP",
-      "205 lines: 140 page views, 10 orders; 51 skipped, 3 refused, 1 unreadable\n",
-      "147 delivered, 3 dead, 0 dropped\n",
-      "2 refused: event%.customer_id: empty\n",
-      "1 refused: event%.attributes%.amount: not a finite number\n",
-      "3 dead: service answered 200 without success: CUSTOMER_REJECTED: %[0%]%.customerId: ",
+      " order %x+ is not reported: event%.attributes%.amount: not a finite number\n",
+      "4  Read its metrics page, the figures of both workers: http://127%.0%.0%.1:%d+/metrics\n",
+      ' quickaudience_events_accepted_total{client="default"} 150\n',
+      ' quickaudience_events_delivered_total{client="default"} 147\n',
+      ' quickaudience_events_dead_total{client="default"} 3\n',
+      ' quickaudience_requests_total{client="default",outcome="HTTP"} 2\n',
+      ' quickaudience_spool_state{client="default",state="ok"} %d\n',
+      ' quickaudience_events_refused_total{client="default",code="INVALID_EVENT"} 1\n',
+      ' quickaudience_requests_skipped_total{client="default",reason="filtered"} 62\n',
+      ' quickaudience_requests_skipped_total{client="default",reason="no_customer"} 2\n',
       "147 events arrived: 137 page_view, 10 pay_order; 0 came twice\n",
       'the last order: {.*"products":"%[{\\"',
       "3 were refused\n",
       "3 page_view of u%-13: CUSTOMER_REJECTED: %[0%]%.customerId: ",
       "2 times 503",
-      "6  All of it was to be expected[^\n]*\n$",
+      "6  Stopped the site; what was refused stays in its spool",
+      "0 pending events, 3 dead letters\n",
+      "7  All of it was to be expected[^\n]*\n$",
     } do
       assert.truthy(output:find(expected), expected .. " is not in\n" .. output)
     end
@@ -93,6 +106,15 @@ describe("the demo", function()
       assert_nothing_left()
     end)
   end
+
+  it("says what nginx's workers cannot enter, if root runs it", function()
+    if shell.check("id -u") ~= "0\n" then return pending("only root's are another user") end
+    shell.check("chmod 700 " .. folder)
+    local output, status = shell.run(demo())
+    assert.equal(1, status)
+    assert.truthy(output:find("cannot enter " .. folder .. "; set TMPDIR", 1, true), output)
+    assert_nothing_left()
+  end)
 
   it("leaves nothing when nobody reads on", function()
     shell.run(demo() .. " | head -n 1")

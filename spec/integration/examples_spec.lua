@@ -2,6 +2,7 @@
 -- Runs the examples, and the README's first event, against the sandbox as they stand.
 -- Does not know the library; it sees what a reader who copies them would see.
 -- SPDX-License-Identifier: MIT
+local nginx = require "spec.support.nginx"
 local sandboxes = require "support.sandbox"
 local shell = require "support.shell"
 
@@ -107,6 +108,44 @@ describe("the examples", function()
     assert.equal(1708235644862, events[1].event.eventTime)
     assert.same({ channel = "web", duration = "0.012", path = "/a" },
       events[1].event.extendAttributes)
+  end)
+
+  it("access_log: a site's log becomes events, with what is refused where and why", function()
+    sandbox:faults { faults = { { status = 503, times = 2 } }, reject_customer_ids = { "u-3" } }
+    local site = nginx.start_example("examples/access_log", {}, true)
+    local function visit(customer, path, method)
+      shell.check(string.format("curl -q -sS --noproxy '*' -o /dev/null -X %s %s '%s%s'",
+        method or "GET", customer and "-b uid=" .. customer or "", site.url, path))
+    end
+    for i = 1, 5 do
+      visit("u-" .. i, "/")
+      visit("u-" .. i, "/pictures/A-100.png")
+    end
+    visit("u-1", "/orders?sku=A-100&quantity=2&amount=12.5", "POST")
+    visit("u-1", "/orders?sku=A-100&quantity=1&amount=1e999", "POST")
+    visit(nil, "/")
+    visit("u-1", "/old-shop")
+    assert.truthy(site:finish("QUIT"))
+    -- What is left of a line when a disk runs full.
+    site:write("access.log", site:file("access.log") .. '{"time":"1708235644.862","customer":"u')
+    local output, status = run("examples/access_log/access_log.lua " .. site.dir .. "/access.log")
+    site:stop()
+    assert.equal(0, status, output)
+    for _, expected in ipairs {
+      "15 lines: 5 page views, 1 orders; 6 skipped, 2 refused, 1 unreadable\n",
+      "5 delivered, 1 dead, 0 dropped\n",
+      "1 refused: event.customer_id: empty\n",
+      "1 refused: event.attributes.amount: not a finite number\n",
+      "1 dead: service answered 200 without success: CUSTOMER_REJECTED: ",
+    } do
+      assert.truthy(output:find(expected, 1, true), expected .. " is not in\n" .. output)
+    end
+    output, status = run("examples/arrived.lua " .. sandbox.url .. " 5 1")
+    assert.equal(0, status, output)
+    assert.truthy(output:find("5 events arrived: 4 page_view, 1 pay_order; 0 came twice\n", 1,
+      true), output)
+    assert.truthy(output:find("1 page_view of u-3: CUSTOMER_REJECTED: ", 1, true), output)
+    assert.equal(1, select(2, run("examples/arrived.lua " .. sandbox.url .. " 6 0")))
   end)
 
   it("access_log.lua reports what it read before a log that is not there", function()

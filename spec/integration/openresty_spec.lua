@@ -11,13 +11,15 @@ local nginx = require "spec.support.nginx"
 describe("the example site", function()
   local sandbox, site
 
-  setup(function()
-    sandbox = require("spec.support.sandbox").start()
+  setup(function() sandbox = require("spec.support.sandbox").start() end)
+  teardown(function() sandbox:stop() end)
+  before_each(function()
+    sandbox:reset()
     site = nginx.start_example("examples/openresty", { ENDPOINT = sandbox.url })
   end)
-  teardown(function()
+  after_each(function()
     if site then site:stop() end
-    sandbox:stop()
+    site = nil
   end)
 
   it("reports pages and orders, shows its figures, and ends complete", function()
@@ -55,5 +57,17 @@ describe("the example site", function()
     end))
     assert.truthy(site:finish("QUIT"))
     assert.same({}, site:deaths())
+  end)
+
+  it("delivers without another visit what its workers had accepted that were killed", function()
+    sandbox:faults { { status = 503, times = "forever" } }
+    for i = 1, 20 do assert.equal(200, (site:get("/", { Cookie = "uid=u-" .. i }))) end
+    assert.truthy(nginx.wait_for(5, function()
+      local _, shown = site:get("/metrics")
+      return shown:find('pending{client="default",place="spooled"} 20', 1, true)
+    end))
+    for _, id in ipairs(site:workers()) do site:signal("KILL", id) end
+    sandbox:clear_faults()
+    assert.equal(20, sandbox:wait({ distinct = 20, timeout = 15 }).events.distinct)
   end)
 end)

@@ -19,8 +19,10 @@ local M = {}
 
 local ROOT = shell.lines("pwd")[1]
 
--- nginx's Lua is LuaJIT, whichever Lua runs this spec. The module for it is built once.
-local function core_path()
+--- The module's place, as nginx wants it. Its Lua is LuaJIT, whichever Lua runs this spec; the
+--- module for it is built once.
+---@return string
+function M.build()
   if not M.cpath then
     M.cpath = os.getenv("QUICKAUDIENCE_NGINX_CPATH")
       or (shell.check("env -u MAKEFLAGS -u MFLAGS make -s LUA_VERSION=luajit all") and
@@ -218,7 +220,7 @@ function Site:configure(options)
   self.worker_count = options.workers or 1
   self:write("nginx.conf", CONF:format(table.concat(load, "\n"), self.daemon and "on" or "off",
     options.master or "on", self.worker_count, options.main or "user root;", self.dir, ROOT, ROOT,
-    core_path(), options.http or "", self.port, options.server or ""))
+    M.build(), options.http or "", self.port, options.server or ""))
 end
 
 local function free_port()
@@ -251,8 +253,9 @@ end
 --- Runs an example's nginx.conf as it stands, but for its port and for where the library is.
 ---@param folder string
 ---@param environment table<string, string> of QUICKAUDIENCE_…
-function M.start_example(folder, environment)
-  local site = setmetatable({ daemon = true, worker_count = 2 }, Site)
+---@param foreground boolean|nil its configuration says `daemon off`
+function M.start_example(folder, environment, foreground)
+  local site = setmetatable({ daemon = not foreground, worker_count = 2 }, Site)
   site.found = assert(launcher.find())
   site.dir = shell.folder()
   shell.check(string.format("chmod 755 %s && cp %s/* %s", site.dir, folder, site.dir))
@@ -262,7 +265,7 @@ function M.start_example(folder, environment)
   for _, path in ipairs(site.found.modules) do load[#load + 1] = "load_module " .. path .. ";\n" end
   site:write("modules.conf", table.concat(load) .. "user root;\n")
   local text = site:file("nginx.conf"):gsub("127%.0%.0%.1:8080", "127.0.0.1:" .. site.port)
-    :gsub('lua_package_path "', 'lua_package_cpath "' .. core_path() .. ';;"; %0' .. ROOT
+    :gsub('lua_package_path "', 'lua_package_cpath "' .. M.build() .. ';;"; %0' .. ROOT
       .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;")
   site:write("nginx.conf", text)
   local words = {}

@@ -309,8 +309,12 @@ function dead.list(args, context)
     out:write(string.format("%s  %s  %.0f attempt%s%s\n", letter.id,
       os.date("%Y-%m-%d %H:%M:%S", math.floor(letter.time / 1000)), letter.attempts,
       letter.attempts == 1 and "" or "s", letter.retry and "  to be sent again" or ""))
-    out:write("  ", plain(letter.message or letter.code or "?"),
-      letter.trace_id and "  (trace " .. plain(letter.trace_id) .. ")" or "", "\n")
+    local reason = letter.message or letter.code or "?"
+    -- The client's own messages end with it.
+    if letter.trace_id and not reason:find(letter.trace_id, 1, true) then
+      reason = reason .. "  (trace " .. letter.trace_id .. ")"
+    end
+    out:write("  ", plain(reason), "\n")
     out:write("  ", plain(letter.event), "\n")
   end)
   if ok ~= nil and count == 0 and not args.json then out:write("no dead letters\n") end

@@ -77,7 +77,7 @@ describe("quickaudience spool", function()
       },
       ["qa-b.db"] = {
         { id = "00b3000000000003", retry = false, code = "REJECTED", attempts = 1,
-          time = 1700000002000, message = "no", event = '{"n":3}' },
+          time = 1700000002000, message = "no (trace t-3)", trace_id = "t-3", event = '{"n":3}' },
       },
     }
     changes, verdicts, per_page = {}, {}, 1
@@ -184,6 +184,7 @@ describe("quickaudience spool", function()
     assert.truthy(out:find("00a1000000000001  2023-11-1", 1, true), out)
     assert.truthy(out:find("service answered 400: no  (trace t-1)\n  {\"n\":123", 1, true), out)
     assert.truthy(out:find("2 attempts  to be sent again\n  too?large\n", 1, true), out)
+    assert.truthy(out:find("\n  no (trace t-3)\n", 1, true), out)
     code, out = run("/dir", "dead", "list", "--json")
     assert.equal(0, code)
     local first = out:match("[^\n]+")
