@@ -423,20 +423,25 @@ describe("in nginx", function()
     return shell.lines("ls " .. site.dir .. "/spool | grep 'db$' || true")
   end
 
-  for _, name in ipairs { "QUIT", "TERM" } do
-    it("keeps what is left for the next start when nginx ends on " .. name, function()
-      start_spooling { workers = 2, http = EAGER }
-      sandbox:faults(AWAY)
-      assert.equal(200, (load_site.run(site, { from = 1, count = 200 })))
-      assert.truthy(site:finish(name, 8))
-      assert.same({}, site:deaths())
-      assert.truthy(#spool_files() > 0)
-      sandbox:clear_faults()
-      site:start()
-      assert_arrived(200)
-      assert.truthy(site:finish("QUIT"))
-      assert.same({}, spool_files())
-    end)
+  local SILENT = { { status = 503, delay = 20, times = "forever" } }
+
+  for _, case in ipairs { { "QUIT", "fails", AWAY }, { "TERM", "fails", AWAY },
+    { "TERM", "is silent", SILENT } } do
+    local name, what, faults = case[1], case[2], case[3]
+    it("keeps what is left on " .. name .. " for the next start while the service " .. what,
+      function()
+        start_spooling { workers = 2, http = EAGER }
+        sandbox:faults(faults)
+        assert.equal(200, (load_site.run(site, { from = 1, count = 200 })))
+        assert.truthy(site:finish(name, 8))
+        assert.same({}, site:deaths())
+        assert.truthy(#spool_files() > 0)
+        sandbox:clear_faults()
+        site:start()
+        assert_arrived(200)
+        assert.truthy(site:finish("QUIT"))
+        assert.same({}, spool_files())
+      end)
   end
 
   -- No request comes after the kill: the new worker opens no client, so it is the sibling.
