@@ -132,12 +132,16 @@ describe("in nginx", function()
       local client = require("quickaudience.nginx").client()
       local ok, message, code = client:send { customer_id = "u", event_code = "e" }
       ngx.log(ngx.NOTICE, "SEND ", tostring(ok), " ", code, " ", message)
+      ok, message, code = client:flush_to_disk(1)
+      ngx.log(ngx.NOTICE, "SAVE ", tostring(ok), " ", code, " ", message)
       ok, message, code = client:flush(1)
       ngx.log(ngx.NOTICE, "FLUSH ", tostring(ok), " ", code, " ", message) } }]] }
     site:get("/")
     assert.truthy(site:wait_log("FLUSH"))
     assert.equal(1, site:count_log("SEND nil CONFIG send: cannot wait in nginx's log phase; "
       .. "use report()"))
+    assert.equal(1, site:count_log("SAVE nil CONFIG flush_to_disk: cannot wait in nginx's log "
+      .. "phase; use a timer"))
     assert.equal(1, site:count_log("FLUSH nil CONFIG flush: cannot wait in nginx's log phase; "
       .. "use a timer"))
   end)
