@@ -389,7 +389,7 @@ describe("nginx", function()
       local figures = require "quickaudience.nginx.figures"
       ngx.pid = pid
       local site = { name = "default", interval = 1, refused = {}, skipped = {},
-        dict = ngx.shared.quickaudience }
+        dict = ngx.shared.quickaudience, settings = { spool = stats.spool and "/spool" } }
       assert.is_true(figures.publish(site, stats))
       return figures.render { { stats = figures.sum(site), labels = { client = "default" } } }
     end
@@ -407,6 +407,15 @@ describe("nginx", function()
         local _, to = text:find("\nquickaudience_spool_" .. name, 1, true)
         assert.equal(value, to and tonumber(text:match("^[^}]*} (%S+)", to)), name)
       end
+    end)
+
+    it("show those of a spool where there is one", function()
+      local spool = { state = "ok", files = 1, bytes = 0, corrupt_files = 0, commits = 0,
+        last_commit = 0, adopted = 0, on_disk_only = 0 }
+      assert.truthy(publish(1, { spool = spool })
+        :find('spool_commits_total{client="default"} 0\n', 1, true))
+      ngx.shared.quickaudience = play_dict(function() return ngx.clock end)
+      assert.falsy(publish(1, {}):find("spool_", 1, true))
     end)
 
     it("know every reason for which an event is dropped", function()

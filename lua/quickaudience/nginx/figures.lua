@@ -165,9 +165,15 @@ local function counter_keys(metric)
   return metric.label and (LABELS[metric.path] or LABELS.codes) or { "" }
 end
 
+-- What never counted is 0, but for what is not there.
+local function is_there(site, metric)
+  local keeps = site.settings and site.settings.spool
+  return keeps or not metric.path:find("^spool%.")
+end
+
 local function sum_counters(site, sums)
   for _, metric in ipairs(M.metrics) do
-    if metric.type ~= "gauge" then
+    if metric.type ~= "gauge" and is_there(site, metric) then
       for _, label in ipairs(counter_keys(metric)) do
         local key = metric.path .. (label ~= "" and "|" .. label or "")
         local value = site.dict:get(site.name .. ":" .. key)
