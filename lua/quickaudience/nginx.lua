@@ -30,6 +30,10 @@ local said = {}
 
 local clock = { due = nil, running = false, over = false }
 
+-- Seconds. After TERM nginx's master kills all workers at 3.15 s; but from 1.55 s on it does so as
+-- soon as one of several has ended. What is left then has to be made safe before that.
+local TERM_TIMEOUT = 1.2
+
 local function say(message)
   if said[message] then return end
   said[message] = true
@@ -57,9 +61,26 @@ local function tick()
   end
 end
 
+-- How long a client may deliver at the end of the worker.
+local function end_timeout(site, gracefully)
+  local timeout = site.settings.close_timeout
+  if gracefully or ngx.worker.count() <= 1 then return timeout end
+  return math.min(timeout, TERM_TIMEOUT)
+end
+
+-- For its end, if nobody closes it. TERM comes without a warning.
+local function prepare_end(site, gracefully)
+  site.client:_private().close_timeout = end_timeout(site, gracefully)
+end
+
 -- Once the worker exits no timer runs any more, but requests that drain still report.
 local function on_timer(premature)
-  if premature then clock.running, clock.over = false, true end
+  if premature then
+    clock.running, clock.over = false, true
+    for _, site in pairs(sites) do
+      if site.client then prepare_end(site, true) end
+    end
+  end
   tick()
 end
 
@@ -99,6 +120,7 @@ local function open(site)
     return nil, message, code
   end
   site.client = opened
+  prepare_end(site, ngx.worker.exiting())
   start_clock(site)
   return opened
 end
@@ -206,7 +228,7 @@ function M.setup(config)
   if site.settings and ngx.get_phase() == "init" then
     -- A worker has a number, so has the process that becomes the master at the start; a master that
     -- reloads has none.
-    core.main_vm(site.settings.close_timeout, ngx.worker.id() == nil)
+    core.main_vm(end_timeout(site, false), ngx.worker.id() == nil)
   end
   if site.problem then return nil, site.problem, "CONFIG" end
   return true
@@ -229,7 +251,7 @@ end
 --- For exit_worker_by_lua: delivers what is left, and publishes the worker's last figures.
 --- Without it the same is delivered, but the figures lack what happened since the last tick.
 function M.exit()
-  local open_sites = {}
+  local open_sites, gracefully = {}, ngx.worker.exiting()
   ngx.update_time()
   local start = ngx.now()
   for _, name in ipairs(order) do
@@ -239,10 +261,10 @@ function M.exit()
       site.client:flush(0)
     end
   end
-  -- Their times run together: nginx kills a worker 3 s after TERM, however many clients it has.
+  -- Their times run together: the master does not wait longer because there are more clients.
   for _, site in ipairs(open_sites) do
     ngx.update_time()
-    site.client:close(math.max(0, site.settings.close_timeout - (ngx.now() - start)))
+    site.client:close(math.max(0, end_timeout(site, gracefully) - (ngx.now() - start)))
     tick_site(site)
   end
 end

@@ -305,7 +305,8 @@ describe("in nginx", function()
       for i = 1, 4 do
         more[i] = setup_text("name = 'n" .. i .. "', access_id = 'n" .. i .. "'")
       end
-      start { http = "init_by_lua_block { " .. table.concat(more, " ") .. " } " .. text,
+      start { workers = 2,
+        http = "init_by_lua_block { " .. table.concat(more, " ") .. " } " .. text,
         server = [[location / { return 200; log_by_lua_block {
           for i = 1, 4 do
             require("quickaudience.nginx").report({ customer_id = ngx.var.arg_u, event_code = "e" },

@@ -37,7 +37,7 @@ local function play_nginx()
   ngx.update_time = function() end
   ngx.sleep = function() end
   ngx.worker = { pid = function() return ngx.pid end, id = function() return ngx.id or 0 end,
-    exiting = function() return ngx.is_exiting end }
+    exiting = function() return ngx.is_exiting end, count = function() return ngx.workers or 1 end }
   ngx.log = function(level, ...)
     local parts = { ... }
     for i, part in ipairs(parts) do parts[i] = tostring(part) end
@@ -536,6 +536,20 @@ describe("nginx", function()
       assert.equal(2, #ngx.logged)
       tick(1, { state = "ok", corrupt_files = 1 })
       assert.equal("notice: quickaudience: default: the spool works again", ngx.logged[3])
+    end)
+
+    -- See TERM_TIMEOUT; of TERM a worker learns nothing before its end.
+    it("leaves several workers less time unless they end gracefully", function()
+      for workers, expected in ipairs { 2, 1.2 } do
+        qa, ngx.workers = load_anew(), workers
+        qa.setup(config { close_timeout = 2, name = "n" .. workers })
+        assert.is_true(qa.report(EVENT, "n" .. workers))
+        local private = qa.client("n" .. workers):_private()
+        assert.equal(expected, private.close_timeout)
+        ngx.timers[#ngx.timers].call(true) -- premature: QUIT, HUP
+        assert.equal(2, private.close_timeout)
+        qa.client("n" .. workers):close(0)
+      end
     end)
 
     it("publishes the last figures at the exit of a worker", function()
