@@ -62,7 +62,7 @@ M.metrics = {
     values = { "ok", "full", "failed" },
     help = "1 for the state that the spool is in." },
   { name = "spool_files", type = "gauge", path = "spool.files", shared = true,
-    help = "Files with events in the spool's directory, of all processes." },
+    help = "Files in the spool's directory, of all processes." },
   { name = "spool_bytes", type = "gauge", path = "spool.bytes", shared = true,
     help = "Bytes of the spool's directory, of all processes." },
   { name = "spool_corrupt_files", type = "gauge", path = "spool.corrupt_files", shared = true,
