@@ -532,6 +532,18 @@ describe("in nginx", function()
     assert.same({}, site:deaths())
   end)
 
+  it("says that the spool is another user's, before the first request", function()
+    if shell.check("id -u") ~= "0\n" then return pending("only root's are another user") end
+    local folder = shell.folder()
+    shell.check("chmod 711 " .. folder .. " && mkdir -m 700 " .. folder .. "/spool")
+    start_hooked { main = "user daemon;", config = "spool = '" .. folder .. "/spool'",
+      http = EAGER }
+    local said = site:wait_log("the spool fails: spool: '" .. folder
+      .. "/spool' belongs to another user (uid 0)")
+    shell.check("rm -r " .. folder)
+    assert.truthy(said)
+  end)
+
   it("keeps two tenants apart in one spool", function()
     local other = nginx.config(sandbox, "name = 'other', " .. SPOOL)
       :gsub("demo%-organization", "second-org")
