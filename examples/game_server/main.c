@@ -14,11 +14,16 @@
 
 static const char USAGE[] =
     "usage: game_server [--rooms N] [--events N] [--seconds N] [--budget MS] [--scripts DIR]\n"
-    "                   [--endpoint URL] [--spool DIR]\n"
+    "                   [--endpoint URL] [--spool DIR] [--save SECONDS] [--name TEXT]\n"
     "  --rooms     threads, each with a Lua state of its own (2)\n"
     "  --events    events of all rooms together in each frame (200)\n"
     "  --seconds   how long to run; 0: until INT or TERM (0)\n"
     "  --budget    ms of a frame that reporting may take; the rest waits a frame (0.25)\n"
+    "  --scripts   folder of room.lua and rules.lua (examples/game_server)\n"
+    "  --endpoint  of the service (QUICKAUDIENCE_ENDPOINT, or the sandbox)\n"
+    "  --spool     folder where events are safe from a kill; the next start delivers them\n"
+    "  --save      with a spool: every so often wait until all is on disk, and say how many (0)\n"
+    "  --name      an attribute `server` of every event\n"
     "HUP loads the rules again, without a player noticing.\n";
 
 typedef struct options {
@@ -41,7 +46,8 @@ static void read_options(options *self, int count, char **words)
     static const struct option known[] = {
         { "rooms", 1, NULL, 'r' }, { "events", 1, NULL, 'e' }, { "seconds", 1, NULL, 's' },
         { "budget", 1, NULL, 'b' }, { "scripts", 1, NULL, 'd' }, { "endpoint", 1, NULL, 'u' },
-        { "spool", 1, NULL, 'p' }, { NULL, 0, NULL, 0 },
+        { "spool", 1, NULL, 'p' }, { "save", 1, NULL, 'v' }, { "name", 1, NULL, 'n' },
+        { NULL, 0, NULL, 0 },
     };
     int letter;
     while ((letter = getopt_long(count, words, "", known, NULL)) != -1) {
@@ -53,6 +59,8 @@ static void read_options(options *self, int count, char **words)
         case 'd': self->host.scripts = optarg; break;
         case 'u': self->host.endpoint = optarg; break;
         case 'p': self->host.spool = optarg; break;
+        case 'v': self->host.save = number(optarg, 0, 1e6); break;
+        case 'n': self->host.name = optarg; break;
         default:
             fputs(USAGE, stderr);
             exit(2);
@@ -86,7 +94,7 @@ static void print_times(const char *name, const meter *times)
            (double)times->most / 1e6, (unsigned long long)times->count);
 }
 
-/* True when every event is accounted for and delivered. */
+/* True when every event is accounted for, and delivered or safe on disk. */
 static bool print_account(const room *rooms, int count)
 {
     static room all;
@@ -100,6 +108,7 @@ static bool print_account(const room *rooms, int count)
         all.dead += one->dead;
         all.dropped += one->dropped;
         all.late += one->late;
+        all.kept += one->kept;
         all.reloads += one->reloads;
         all.failed |= one->failed;
     }
@@ -107,9 +116,9 @@ static bool print_account(const room *rooms, int count)
     print_times("processor time of it", &all.used);
     printf("events that waited a frame for the budget: %.0f; rules loaded again: %.0f\n",
            all.late, all.reloads);
-    printf("accepted %.0f = delivered %.0f + dead %.0f + dropped %.0f; refused %.0f\n",
-           all.accepted, all.delivered, all.dead, all.dropped, all.refused);
-    return !all.failed && all.accepted == all.delivered && all.refused == 0;
+    printf("accepted %.0f = delivered %.0f + dead %.0f + dropped %.0f + kept %.0f; refused %.0f\n",
+           all.accepted, all.delivered, all.dead, all.dropped, all.kept, all.refused);
+    return !all.failed && all.accepted == all.delivered + all.kept && all.refused == 0;
 }
 
 int main(int count, char **words)
@@ -119,6 +128,11 @@ int main(int count, char **words)
     static room rooms[MOST_ROOMS];
     sigset_t signals;
     read_options(&self, count, words);
+    if (self.host.save > 0 && !self.host.spool) {
+        fputs("game_server: --save: needs a --spool to save to\n", stderr);
+        return 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was said stays said if the process is killed */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
@@ -130,7 +144,6 @@ int main(int count, char **words)
     while (running < self.rooms && room_start(&rooms[running], &self.host, running + 1)) running++;
     if (running == self.rooms) {
         printf("playing in %d rooms\n", running);
-        fflush(stdout);
         serve(&self, &signals);
     }
     atomic_store(&self.host.stop, true);

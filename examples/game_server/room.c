@@ -64,6 +64,8 @@ static bool open_scripts(room *self, lua_State *L)
     set_text(L, "scripts", self->host->scripts);
     set_text(L, "endpoint", self->host->endpoint);
     set_text(L, "spool", self->host->spool);
+    set_text(L, "name", self->host->name);
+    set_number(L, "save", self->host->save);
     set_number(L, "room", self->number);
     set_number(L, "events", self->host->events);
     lua_pushcfunction(L, host_clock);
@@ -101,6 +103,8 @@ static void play(room *self, lua_State *L)
     const uint64_t frame = SECOND / FRAMES_PER_SECOND;
     uint64_t next = now_of(CLOCK_MONOTONIC);
     unsigned version = atomic_load(&self->host->version);
+    const uint64_t pause = (uint64_t)(self->host->save * SECOND);
+    uint64_t save = next + pause;
     while (!atomic_load(&self->host->stop)) {
         unsigned newest = atomic_load(&self->host->version);
         if (newest != version) {
@@ -109,6 +113,10 @@ static void play(room *self, lua_State *L)
         }
         run(self, L, "frame", 1.0 / FRAMES_PER_SECOND);
         send_events(self, L);
+        if (pause > 0 && now_of(CLOCK_MONOTONIC) >= save) {
+            run(self, L, "save", 0);
+            save = now_of(CLOCK_MONOTONIC) + pause;
+        }
         next += frame;
         /* Frames that were missed are not made up for. */
         if (now_of(CLOCK_MONOTONIC) > next + frame) next = now_of(CLOCK_MONOTONIC);
@@ -135,6 +143,7 @@ static bool finish(room *self, lua_State *L)
     self->dead = number_of(L, "dead");
     self->dropped = number_of(L, "dropped");
     self->late = number_of(L, "late");
+    self->kept = number_of(L, "kept");
     self->reloads = number_of(L, "reloads");
     return true;
 }

@@ -18,8 +18,10 @@ typedef struct server {
     const char *scripts;  /* the folder of room.lua and rules.lua */
     const char *endpoint; /* NULL: from the environment, else the local sandbox */
     const char *spool;    /* NULL: in memory only */
+    const char *name;     /* an attribute of every event; NULL: none */
     int events;           /* of each room in each frame */
     double budget;        /* ms of each frame for reporting */
+    double save;          /* seconds from one save to the next; 0: none */
     atomic_bool stop;
     atomic_uint version;  /* of the scripts: another number makes rooms load them again */
 } server;
@@ -32,7 +34,7 @@ typedef struct room {
     /* What it did, to be read when the thread is joined. */
     meter elapsed;  /* time in the module for each frame, as the clock sees it */
     meter used;     /* the same in processor time: without what others took meanwhile */
-    double accepted, refused, delivered, dead, dropped, late, reloads;
+    double accepted, refused, delivered, dead, dropped, late, kept, reloads;
 } room;
 
 /* Starts the thread; `self` has to stay where it is until room_join. False if there is none. */

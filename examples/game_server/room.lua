@@ -14,8 +14,9 @@ end
 
 return function(host)
   local counts = { accepted = 0, refused = 0, delivered = 0, dead = 0, dropped = 0, late = 0,
-    reloads = 0 }
+    kept = 0, reloads = 0 }
   local outbox, first, waiting = {}, 0, 0
+  local numbered = 0 -- the last event's number, where events are numbered
   local world = { room = host.room, events = host.events, players = {}, frame = 0 }
   local told -- the last complaint, so that it is told once
 
@@ -34,6 +35,7 @@ return function(host)
     access_secret = environment("ACCESS_SECRET", "demo-access-secret"),
     organization_id = environment("ORGANIZATION_ID", "demo-organization"),
     spool = host.spool,
+    attributes = host.name and { server = host.name },
     on_delivery = function(report)
       counts[report.status] = counts[report.status] + report.events
       if report.status ~= "delivered" then complain(report.message) end
@@ -48,6 +50,10 @@ return function(host)
     if waiting == WAITING then
       counts.refused = counts.refused + 1
       return
+    end
+    if host.save > 0 then
+      numbered = numbered + 1
+      it.attributes.number = numbered
     end
     outbox[(first + waiting) % WAITING] = it
     waiting = waiting + 1
@@ -114,6 +120,17 @@ return function(host)
     counts.late = counts.late + waiting
   end
 
+  -- What a server does that saves its world now and then: what the world remembers has to be
+  -- reported too, whatever happens next. It waits for the disk, so it costs a frame; and what it
+  -- says is what may be relied upon after a kill.
+  function room.save()
+    if report_some(WAITING) and client:flush_to_disk(5) then
+      io.write(("room %d saved %d\n"):format(host.room, numbered)) -- in one piece: rooms are many
+    else
+      complain("not saved")
+    end
+  end
+
   -- Nobody waits for a frame any more, so this may take its time.
   function room.close()
     rules.finish(world, event)
@@ -123,8 +140,12 @@ return function(host)
         break
       end
     end
-    local ok, message = client:close(30)
+    -- With a spool there is no need to wait for a service that is away: the next start delivers.
+    local ok, message = client:close(host.spool and 3 or 30)
     if not ok then complain(message) end
+    if host.spool then -- there, or still on its way for a room that closes later
+      counts.kept = counts.accepted - counts.delivered - counts.dead - counts.dropped
+    end
     return counts
   end
 

@@ -4,12 +4,13 @@
 -- SPDX-License-Identifier: MIT
 local sandboxes = require "spec.support.sandbox"
 local games = require "spec.support.game"
+local shell = require "support.shell"
 
 describe("the game server", function()
   local sandbox, game
 
   setup(function()
-    sandbox = sandboxes.start { args = { "--keep", "200" } }
+    sandbox = sandboxes.start { args = { "--keep", "100000" } }
     game = games.build()
   end)
   teardown(function()
@@ -78,6 +79,52 @@ describe("the game server", function()
     assert.equal(account.accepted, sandbox:all().events.distinct)
   end)
 
+  it("is killed and started again with a spool: nothing that was on disk is lost", function()
+    local spool = game.folder .. "/spool"
+    local function lives(name)
+      return { endpoint = sandbox.url,
+        words = "--rooms 2 --events 40 --save 0.1 --spool " .. spool .. " --name " .. name }
+    end
+    sandbox:faults { { status = 503, times = "forever" } }
+    local first = game:start(lives "first")
+    for _ = 1, 6 do first:read_until("^room %d saved") end
+    local saved = games.saved(first:kill())
+    assert.truthy(saved["1"] and saved["1"] > 0 and saved["2"] and saved["2"] > 0)
+    assert.equal(0, sandbox:all().events.valid)
+    sandbox:clear_faults()
+
+    local output, status = game:succeed(lives "second", spool)
+    assert.equal(0, status, output)
+    assert.equal("", games.missing(sandbox, "first", saved))
+    assert.equal("", games.missing(sandbox, "second", games.saved(output)))
+    local all = sandbox:all()
+    assert.equal(0, all.duplicates)
+    assert.truthy(all.events.distinct >= games.account(output).accepted + saved["1"] + saved["2"])
+    assert.equal("", shell.check("ls " .. spool))
+  end)
+
+  it("keeps in the spool what it cannot deliver at its end, and counts it", function()
+    local spool = game.folder .. "/kept"
+    sandbox:faults { { status = 503, times = "forever" } }
+    local output, status = game:start({ endpoint = sandbox.url,
+      words = "--rooms 2 --events 40 --seconds 0.5 --spool " .. spool }):finish()
+    assert.equal(0, status, output)
+    local account = games.account(output)
+    assert.truthy(account.accepted > 100, output)
+    assert.equal(account.accepted, account.kept)
+    sandbox:clear_faults()
+    output, status = game:succeed({ endpoint = sandbox.url,
+      words = "--events 0 --spool " .. spool }, spool)
+    assert.equal(0, status, output)
+    assert.equal(account.accepted, sandbox:all().events.distinct)
+  end)
+
+  it("says that saving needs a spool", function()
+    local output, status = game:start({ endpoint = sandbox.url, words = "--save 1" }):finish()
+    assert.equal(2, status)
+    assert.truthy(output:find("needs a --spool", 1, true), output)
+  end)
+
   it("says how it is called", function()
     local output, status = game:start({ endpoint = sandbox.url, words = "--rooms 0" }):finish()
     assert.equal(2, status)
@@ -88,7 +135,7 @@ end)
 describe("the scheduler", function()
   it("waits for delivery reports by the descriptor", function()
     local sandbox = sandboxes.start()
-    local output, status = require("support.shell").run("QUICKAUDIENCE_ENDPOINT=" .. sandbox.url
+    local output, status = shell.run("QUICKAUDIENCE_ENDPOINT=" .. sandbox.url
       .. " " .. sandboxes.lua() .. " examples/scheduler.lua")
     sandbox:stop()
     assert.equal("5 players, 40 turns: 40 delivered\n", output)

@@ -8,6 +8,9 @@ local socket = require "socket"
 
 local M = {}
 
+-- As the Makefile's variant of the module is built: a sanitized module needs a sanitized host.
+M.TSAN = "-O1 -g -fno-omit-frame-pointer -fsanitize=thread"
+
 local EXAMPLE = "examples/game_server"
 
 local function version()
@@ -42,6 +45,48 @@ function Run:signal(name)
   shell.check("kill -" .. name .. " " .. self.pid)
 end
 
+--- Reads on until a line of its output fits the pattern.
+function Run:read_until(pattern)
+  repeat
+    local line = self.pipe:read("*l")
+    self.output = self.output .. (line or "") .. "\n"
+    assert(line, pattern .. " is missing in: " .. self.output)
+  until line:find(pattern)
+end
+
+--- Ends the process without giving it a chance; what it printed.
+function Run:kill()
+  self:signal("KILL")
+  return (self:finish())
+end
+
+--- The number of each room's last event that it said is saved.
+function M.saved(output)
+  local saved = {}
+  for room, number in output:gmatch("room (%d+) saved (%d+)\n") do
+    saved[room] = tonumber(number)
+  end
+  return saved
+end
+
+--- Which of the events 1 to `saved` of each room of the server `name` have not arrived, as text.
+function M.missing(sandbox, name, saved)
+  local there, missing = {}, {}
+  for _, kept in ipairs(sandbox:events()) do
+    local attributes = kept.event.extendAttributes
+    if attributes.server == name then
+      there[kept.event.customerId:match("^r(%d+)") .. "/" .. attributes.number] = true
+    end
+  end
+  for room, last in pairs(saved) do
+    for number = 1, last do
+      local event = room .. "/" .. number
+      if not there[event] then missing[#missing + 1] = event .. " of " .. last end
+    end
+  end
+  return table.concat(missing, ", ", 1, math.min(#missing, 10))
+end
+
 --- Waits until it has ended: what it printed, and its exit status.
 function Run:finish()
   local rest, status = self.pipe:read("*a"):match("^(.*)status (%d+)\n$")
@@ -67,6 +112,16 @@ function M.build(flags)
   return self
 end
 
+--- Builds the module for ThreadSanitizer; the shell words that let the server find it.
+function M.tsan_module()
+  local folder = "build/tsan-" .. version()
+  shell.check(string.format("make -s -j2 LUA_VERSION=%s %s/quickaudience/core.so", version(),
+    folder))
+  -- Lua 5.2 and later read the variable with their number first.
+  return string.format("env -u LUA_CPATH_%s TSAN_OPTIONS=halt_on_error=1 LUA_CPATH=%s",
+    (version():gsub("%.", "_")), shell.quote(folder .. "/?.so;;"))
+end
+
 --- Starts it; unless `words` say otherwise it ends after 15 seconds. `prefix`: shell words that run
 --- it, `words`: its options.
 function Game:start(options)
@@ -80,8 +135,26 @@ function Game:start(options)
   repeat
     local line = pipe:read("*l")
     run.output = run.output .. (line or "") .. "\n"
-  until not line or line:find("playing", 1, true) or line:find("must be", 1, true)
+  until not line or line:find("playing", 1, true) or line:find("^game_server:")
   return run
+end
+
+--- Starts it with the spool of those that were killed, and lets it play until their files are
+--- gone. What it printed, and its exit status.
+function Game:succeed(options, spool)
+  local left = shell.lines("find " .. shell.quote(spool) .. " -name '*.db'")
+  local run = self:start(options)
+  local gone = M.wait_for(function()
+    for _, path in ipairs(left) do
+      local file = io.open(path)
+      if file then return file:close() and false end
+    end
+    return true
+  end)
+  run:signal("TERM")
+  local output, status = run:finish()
+  assert(gone, "files are left in the spool: " .. output)
+  return output, status
 end
 
 function Game:restore()
