@@ -60,8 +60,9 @@ function M.environment(box)
 end
 
 --- Starts the command as a process of its own: its pid, and a pipe that ends when it does.
-function M.start(args, environment)
-  local words = {}
+--- `prefix`: shell words that run it.
+function M.start(args, environment, prefix)
+  local words = { prefix }
   for name, value in pairs(environment) do
     words[#words + 1] = name .. "=" .. sandbox.quote(value)
   end
@@ -96,24 +97,37 @@ function M.events(count)
   return table.concat(list)
 end
 
---- Imports a file, killing the process `kills` times, and resuming. Each kill comes when a number
---- of events drawn by lot has arrived. Returns the sandbox's counts, and how the last run ended.
+-- Seconds that a start and the reading of a journal may take.
+local STARTING = 0.06
+
+--- Imports a file, killing the process `kills` times, and resuming. Every third kill comes at a
+--- moment drawn by lot around the start; the others when so many more events have arrived.
+--- Returns the sandbox's counts, how the last run ended, and how many kills were in time.
 function M.import_with_kills(box, path, total, kills, args)
-  local environment = M.environment(box)
+  local environment, in_time = M.environment(box), 0
   local line = { "import", path, "--resume" }
   for _, word in ipairs(args) do line[#line + 1] = word end
   for kill = 1, kills do
-    local pid, pipe = M.start(line, environment)
-    local share = (kill - math.random()) / (kills + 1)
-    box:wait { distinct = math.max(1, math.floor(total * share)), timeout = 20 }
-    os.execute("kill -9 " .. pid .. " 2>/dev/null")
-    pipe:read("*a")
+    local pipe
+    if kill % 3 == 0 then
+      pipe = select(2, M.start(line, environment,
+        ("timeout -s KILL %.3f env"):format(0.001 + math.random() * STARTING)))
+    else
+      local arrived = box:all().events.distinct
+      local more = 1 + math.random() * 1.4 * (total - arrived) / (kills - kill + 2)
+      local pid
+      pid, pipe = M.start(line, environment)
+      box:wait { distinct = math.min(total, math.floor(arrived + more)), timeout = 20 }
+      os.execute("kill -9 " .. pid .. " 2>/dev/null")
+    end
+    -- One that came to its end says how it ended.
+    if not pipe:read("*a"):find("quickaudience import:", 1, true) then in_time = in_time + 1 end
     pipe:close()
   end
   local _, pipe = M.start(line, environment)
   local output = pipe:read("*a")
   pipe:close()
-  return box:all().events, output
+  return box:all().events, output, in_time
 end
 
 return M
