@@ -220,15 +220,20 @@ demo:
 LUA_SHARE := $(DESTDIR)$(PREFIX)/share/lua/$(LUA_ABI)
 LUA_LIB := $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_ABI)
 BIN := $(DESTDIR)$(PREFIX)/bin
+HOME_OF := $(abspath $(PREFIX))
 LUA_FILES := $(filter %.lua,$(shell find lua -type f -name '*.lua' 2>/dev/null))
 
 install: all
 	set -e; for file in $(LUA_FILES:lua/%=%); do \
 		install -D -m 644 lua/$$file $(LUA_SHARE)/$$file; done
 	install -D -m 755 $(MODULE) $(LUA_LIB)/quickaudience/core.so
-	# A machine may have several Luas, and `lua` be another one than the module was built for.
+	# A machine may have several Luas, and `lua` be another one than the module was built for; and
+	# no Lua looks below another PREFIX than its own.
 	mkdir -p $(BIN)
-	sed "1s|.*|#!$(or $(LUA),/usr/bin/env lua)|" lua/quickaudience/bin/quickaudience >$(BIN)/quickaudience
+	sed -e "1s|.*|#!$(or $(LUA),/usr/bin/env lua)|" -e '1a\
+	package.path = package.path .. ";$(HOME_OF)/share/lua/$(LUA_ABI)/?.lua;$(HOME_OF)/share/lua/$(LUA_ABI)/?/init.lua"\
+	package.cpath = package.cpath .. ";$(HOME_OF)/lib/lua/$(LUA_ABI)/?.so"' \
+		lua/quickaudience/bin/quickaudience >$(BIN)/quickaudience
 	chmod 755 $(BIN)/quickaudience
 
 uninstall:

@@ -46,6 +46,7 @@ local function names_in(args)
   return found
 end
 
+-- The parser, and the subcommand that is named first, if any.
 local function build(argparse, args, context)
   local parser = argparse("quickaudience",
     "Report events to Alibaba Quick Audience, and test what reports them.", EPILOG)
@@ -63,15 +64,29 @@ local function build(argparse, args, context)
     add_help(command, context)
     if named[name] then module.configure(command) end
   end
-  return parser
+  local first
+  for _, name in ipairs(M.commands) do
+    if args[1] == name then first = name end
+  end
+  return parser, first
 end
 
-local function usage_error(context, parser, message)
+local function usage_error(context, name, message)
   -- argparse ends some of its messages with a hint on a line of its own.
   message = message:gsub("\nDid you mean", "; did you mean")
-  context.stderr:write("quickaudience: ", message, "\n", parser:get_usage(), "\n",
-    "Try 'quickaudience --help'.\n")
+  local command = "quickaudience" .. (name and " " .. name or "")
+  context.stderr:write(command, ": ", message, "\nTry '", command, " --help'.\n")
   return M.USAGE
+end
+
+-- What could not be written was not done: a full disk must not look like success.
+local function flushed(context, code)
+  local _, message = context.stdout:flush()
+  if not message then return code end
+  -- Who stops reading, as `head` does, knows. Mostly a signal ends the process before this.
+  if message:find("Broken pipe", 1, true) then return M.FAILED end
+  context.stderr:write("quickaudience: cannot write to standard output: ", message, "\n")
+  return M.FAILED
 end
 
 ---@class quickaudience.cli.context
@@ -93,17 +108,17 @@ function M.main(args, context)
       .. "(Debian, Ubuntu: apt-get install lua-argparse; elsewhere: luarocks install argparse)\n")
     return M.FAILED
   end
-  local parser = build(argparse, args, context)
+  local parser, name = build(argparse, args, context)
   local done, ok, result = pcall(parser.pparse, parser, args)
   if context.shown then
     context.stdout:write(context.shown, "\n")
-    return M.OK
+    return flushed(context, M.OK)
   elseif not done then
     error(ok, 0)
   elseif not ok then
-    return usage_error(context, parser, result)
+    return usage_error(context, name, result)
   end
-  return require("quickaudience.cli." .. result.command).run(result, context)
+  return flushed(context, require("quickaudience.cli." .. result.command).run(result, context))
 end
 
 return M

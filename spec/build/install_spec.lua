@@ -46,12 +46,15 @@ describe("make install", function()
     local folder = shell.folder()
     local version = rawget(_G, "jit") and "luajit" or lua_version
     shell.check("env -u MAKEFLAGS make install LUA_VERSION=" .. version .. " PREFIX=" .. folder)
-    local share = folder .. "/share/lua/" .. lua_version
-    -- Below another prefix only the places are left to tell, which is not the command's doing.
-    local output = shell.check("cd / && LUA_PATH='" .. share .. "/?.lua;" .. share
-      .. "/?/init.lua;;' LUA_CPATH='" .. folder .. "/lib/lua/" .. lua_version .. "/?.so;;' "
-      .. "LUA_INIT='io.write(_VERSION, \" \")' " .. folder .. "/bin/quickaudience --version")
+    local bare = "cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_2 -u LUA_CPATH_5_2 "
+      .. "-u LUA_PATH_5_3 -u LUA_CPATH_5_3 -u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
+    local output = shell.check(bare .. "LUA_INIT='io.write(_VERSION, \" \")' " .. folder
+      .. "/bin/quickaudience --version")
     assert.equal(_VERSION .. " quickaudience " .. require "quickaudience.version" .. "\n", output)
+    -- With the C module, which no Lua finds below another prefix by itself.
+    output = shell.check(bare .. folder .. "/bin/quickaudience send --dry-run --customer-id u "
+      .. "--event-code e")
+    assert.truthy(output:find('"customerId":"u"', 1, true), output)
     shell.check("env -u MAKEFLAGS make uninstall LUA_VERSION=" .. version .. " PREFIX=" .. folder)
     assert.equal("", shell.check("find " .. folder .. " -type f"))
     shell.check("rm -rf " .. folder)

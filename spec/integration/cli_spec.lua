@@ -41,6 +41,42 @@ describe("the command", function()
     return list
   end
 
+  describe("as a process", function()
+    local function word(text)
+      return sandbox.command():gsub("package.path=.-package.path", text)
+    end
+
+    it("says in words that it was interrupted", function()
+      box:faults { { delay = 60 } }
+      local pid, pipe = command.start({ "check" }, environment)
+      box:wait { requests = 1 }
+      shell.check("kill -INT " .. pid)
+      assert.equal("quickaudience: interrupted\n", pipe:read("*a"))
+      pipe:close()
+    end)
+
+    it("says what to do when it does not find the module", function()
+      local output, status = shell.run("env -u LUA_PATH -u LUA_PATH_5_2 -u LUA_PATH_5_3 "
+        .. "-u LUA_PATH_5_4 " .. word("package.path=package.path"))
+      assert.equal(1, status)
+      assert.truthy(output:find("does not find the module 'quickaudience.cli'", 1, true), output)
+      assert.truthy(output:find("make env", 1, true), output)
+      assert.is_nil(output:find("stack traceback", 1, true))
+    end)
+
+    it("ends quietly when nobody reads on, and fails when the disk is full", function()
+      local line = command.write_file(folder .. "/a.ndjson", command.events(1))
+      local output, status = shell.run(sandbox.command() .. " send --dry-run <" .. line
+        .. " >/dev/full")
+      assert.equal(1, status)
+      assert.truthy(output:find("cannot write to standard output", 1, true), output)
+      local list = command.write_file(folder .. "/b.json", "[" .. command.events(20000)
+        :gsub("\n", ",") .. command.events(1) .. "]")
+      output = shell.run(sandbox.command() .. " send --dry-run <" .. list .. " | head -1")
+      assert.equal(1, select(2, output:gsub("\n", "")), output:sub(1, 300))
+    end)
+  end)
+
   describe("check", function()
     it("says line by line what is well", function()
       local code, out, err = run { "check" }
@@ -208,6 +244,15 @@ describe("the command", function()
       box:reset()
       assert.equal(0, (run { "import", path, "--resume" }))
       assert.equal(300, box:all().events.distinct)
+    end)
+
+    it("says at once what it waits for when the service cannot be reached", function()
+      local path = file("a.ndjson", command.events(10))
+      local code, _, err = run { "import", path, "--endpoint", "http://127.0.0.1:1",
+        "--delivery-deadline", "100ms", "--retry-base", "10ms" }
+      assert.equal(1, code)
+      assert.truthy(err:find("^quickaudience import: network: cannot connect[^\n]+\n"
+        .. "  it is tried again, for as long as %-%-delivery%-deadline says\n"), err)
     end)
 
     it("stops at once when the service does not know the caller", function()

@@ -71,6 +71,30 @@ describe("the command", function()
       assert.truthy(err:find("^quickaudience"), err)
     end
   end)
+
+  it("names the help of the subcommand that was meant", function()
+    local _, _, err = run { "sandbox", "--prot", "1" }
+    assert.truthy(err:find("^quickaudience sandbox: unknown option"), err)
+    assert.truthy(err:find("\nTry 'quickaudience sandbox --help'.\n", 1, true), err)
+    _, _, err = run { "sandbx" }
+    assert.truthy(err:find("\nTry 'quickaudience --help'.\n", 1, true), err)
+  end)
+
+  it("fails when its output cannot be written", function()
+    local context = { stdout = sink(), stderr = sink(), getenv = function() end }
+    function context.stdout.flush() return nil, "No space left on device" end
+    for _, words in ipairs { { "--help" }, { "send", "--dry-run", "--customer-id", "u",
+      "--event-code", "e" } } do
+      context.stderr.text = ""
+      assert.equal(1, cli.main(words, context))
+      assert.equal("quickaudience: cannot write to standard output: No space left on device\n",
+        context.stderr.text)
+    end
+    function context.stdout.flush() return nil, "Broken pipe" end
+    context.stderr.text = ""
+    assert.equal(1, cli.main({ "--help" }, context))
+    assert.equal("", context.stderr.text)
+  end)
 end)
 
 describe("the command sandbox", function()

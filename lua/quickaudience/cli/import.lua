@@ -90,6 +90,18 @@ local function refused_of(args, path)
   return (path == "-" and "stdin" or path) .. ".refused"
 end
 
+-- A field that does not exist is wrong whatever the file holds.
+local function check_columns(args)
+  local mapping = require "quickaudience.import.mapping"
+  for _, pair in ipairs(args.column) do
+    if pair[2] ~= "-" then
+      local ok, message = mapping.target(pair[2])
+      if not ok then return nil, "--column: " .. message end
+    end
+  end
+  return true
+end
+
 local function check_usage(args, journal)
   local several = #args.files > 1
   if several and (args.journal or args.refused) then
@@ -108,7 +120,7 @@ local function check_usage(args, journal)
         .. "(and sends nothing twice), --restart sends everything again"
     end
   end
-  return true
+  return check_columns(args)
 end
 
 -- The rate is kept by the sender: so many requests per second, of so many events.
@@ -154,11 +166,13 @@ local function show_refused(context, job)
 end
 
 local function show(args, context, job, result, message, code)
+  -- Of an input that was never read there is nothing to sum up.
+  local summary = job.pump ~= nil
   if args.json then
     context.stdout:write(cjson.encode(result), "\n")
-  elseif terminal.is(context, "stdout") then
+  elseif summary and terminal.is(context, "stdout") then
     context.stdout:write(summary_text(job, result), "\n")
-  elseif result.refused > 0 or message then
+  elseif summary and (result.refused > 0 or message) then
     context.stderr:write("quickaudience import: ", summary_text(job, result), "\n")
   end
   if result.refused > 0 and not args.json and not job.options.refused then
@@ -166,7 +180,7 @@ local function show(args, context, job, result, message, code)
   end
   if not message then return end
   terminal.fail(context, "import", result.file .. ": " .. message, advice.of(code))
-  if job.journal then
+  if job.journal and summary then
     context.stderr:write("  the journal is ", job.options.journal, "; --resume goes on\n")
   end
 end
@@ -195,12 +209,17 @@ local function is_hopeless(code, details)
   return code ~= "REJECTED" and not (details and details.retriable)
 end
 
-local function run_job(job, progress, args)
+local function run_job(job, progress, args, context)
   local ok, message = job:open()
   if not ok then return nil, message end
   if not args.dry_run then
     local answer, why, code, details = job.pump:check()
     if not answer and is_hopeless(code, details) then return nil, why, code end
+    -- Somebody who waits for minutes should know what for, at a terminal or in a log.
+    if not answer and code ~= "REJECTED" then
+      terminal.fail(context, "import", why, "it is tried again, for as long as "
+        .. "--delivery-deadline says")
+    end
   end
   local code
   ok, message, code = job:run(GRACE)
@@ -223,7 +242,7 @@ local function import(args, context, given, path, defaults)
     refused = refused_of(args, path), settings = given,
     on_progress = on_progress, on_wait = on_wait,
   }
-  local ok, message, code = run_job(job, progress, args)
+  local ok, message, code = run_job(job, progress, args, context)
   local result = { file = path, ok = ok and job.refused_count == 0, lines = job.lines_done,
     delivered = job.delivered, refused = job.refused_count, dry_run = args.dry_run,
     refused_file = job.refused_count > 0 and job.options.refused or nil, message = message,

@@ -80,6 +80,20 @@ function M.whole(name, low, high)
   end
 end
 
+--- Pairs as a table; nil and a message if a name stands twice, of which one would be lost.
+---@param name string the option, for the message
+---@param pairs_given { [1]: string, [2]: string }[]
+---@return table<string, string>|nil
+---@return string|nil message
+function M.unique(name, pairs_given)
+  local found = {}
+  for _, pair in ipairs(pairs_given) do
+    if found[pair[1]] then return nil, name .. ": '" .. pair[1] .. "' stands twice" end
+    found[pair[1]] = pair[2]
+  end
+  return found
+end
+
 --- The parts of `name=value`, for argparse.
 ---@param name string the option, for the message
 ---@param example string

@@ -56,6 +56,9 @@ end
 
 local function add_json_attributes(args, attributes)
   for _, pair in ipairs(args.attribute_json) do
+    if attributes[pair[1]] ~= nil then
+      return nil, "--attribute-json: '" .. pair[1] .. "' stands twice"
+    end
     -- In a list, because a decoder may refuse a lone number or text.
     local ok, value = pcall(cjson.decode, "[" .. pair[2] .. "]")
     if not ok or #value ~= 1 then
@@ -67,11 +70,13 @@ local function add_json_attributes(args, attributes)
 end
 
 local function from_flags(args)
+  if not args.customer_id then
+    return nil, "--customer-id: missing; with any flag of the event, standard input is not read"
+  end
   local event = { is_order = args.is_order }
   for _, name in ipairs(FLAGS) do event[name] = args[name] end
-  local given = {}
-  for _, pair in ipairs(args.attribute) do given[pair[1]] = pair[2] end
-  local attributes, message = add_json_attributes(args, given)
+  local attributes, message = quantity.unique("--attribute", args.attribute)
+  if attributes then attributes, message = add_json_attributes(args, attributes) end
   if not attributes then return nil, message end
   if next(attributes) ~= nil then event.attributes = attributes end
   for _, pair in ipairs(args.id) do

@@ -116,19 +116,24 @@ local function run_lua(text, path)
   else
     chunk, message = load(text, "@" .. path, "t", {}) -- luacheck: ignore 143
   end
-  if not chunk then return nil, message end
+  if not chunk then
+    return nil, message .. "; expected a JSON object, or Lua that returns a table"
+  end
   local ok, value = pcall(chunk)
-  if not ok then return nil, tostring(value) end
+  if not ok then return nil, tostring(value) .. "; it can compute, but reach nothing" end
   if type(value) ~= "table" then return nil, "must return a table, returned a " .. type(value) end
   return value
 end
 
 local function parse(text, path)
-  if path:find("%.json$") or text:find("^%s*{") then
+  if path:find("%.json$") or text:find("^%s*[{%[]") then
     local ok, value = pcall(cjson.decode, text)
     -- The decoder's message may quote the text, which may hold a secret.
-    if not ok or type(value) ~= "table" then return nil, "is not a JSON object" end
+    if not ok or type(value) ~= "table" or #value > 0 then return nil, "is not a JSON object" end
     return value
+  end
+  if not text:find("%S") then
+    return nil, "is empty; expected a JSON object, or Lua that returns a table"
   end
   local value, message = run_lua(text, path)
   -- Such a message names the file already.

@@ -42,17 +42,26 @@ local function call_of(args, context)
   end
   local encoding = given.sign_encoding or "form"
   if not ENCODINGS[encoding] then
-    return nil, 'sign_encoding: expected "form", "rfc3986" or "none"'
+    return nil, 'sign_encoding: expected "form", "rfc3986" or "none", got "'
+      .. tostring(encoding) .. '"'
   end
-  local params = {}
-  for _, pair in ipairs(args.param) do params[pair[1]] = pair[2] end
+  local params
+  params, message = quantity.unique("--param", args.param)
+  if not params then return nil, message end
   return {
     app_id = given.app_id, access_key = given.access_key, access_secret = given.access_secret,
     timestamp = args.timestamp or os.time() * 1000, params = params, encoding = encoding,
   }
 end
 
+-- The service takes milliseconds; a timestamp before 1973 in them is seconds of today.
+local LIKE_SECONDS = 1e11
+
 local function show(args, context, call, signature, canonical)
+  if call.timestamp < LIKE_SECONDS then
+    context.stderr:write("quickaudience sign: --timestamp: ", string.format("%.0f",
+      call.timestamp), " looks like seconds; the service expects milliseconds\n")
+  end
   local out = context.stdout
   if args.json then
     out:write(cjson.encode { signature = signature, canonical = canonical,

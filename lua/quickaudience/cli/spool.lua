@@ -30,9 +30,21 @@ dead list    the events that the service refused, with its reasons
 dead retry   <id>... or --all: whoever owns the file, or adopts it next, sends them again
 dead drop    <id>... or --all: deletes them]]
 
+-- Most commands have the action first, so that is how this one is tried.
+local function check_directory(text)
+  for _, action in ipairs(ACTIONS) do
+    if text == action then
+      return nil, string.format("the directory comes first: quickaudience spool <directory> %s "
+        .. "(one of that name: ./%s)", text, text)
+    end
+  end
+  return text
+end
+
 function M.configure(command)
   command:description(M.summary .. "\n\n" .. DESCRIPTION)
   command:argument("directory", "The directory that is `spool` in the configuration.")
+    :convert(check_directory)
   command:argument("action", "One of: " .. table.concat(ACTIONS, ", ") .. ".")
     :args("?"):choices(ACTIONS)
   command:argument("arguments", "What the action takes."):args("*")

@@ -165,6 +165,13 @@ local function read(self, file)
   return self
 end
 
+-- Lua cannot tell a device from a file, and a rename would put a file in the device's place.
+local function is_other_than_file(path)
+  local quoted = "'" .. path:gsub("'", "'\\''") .. "'"
+  local result = os.execute("test -e " .. quoted .. " -a ! -f " .. quoted)
+  return result == true or result == 0
+end
+
 --- Whether there is a journal.
 ---@param path string
 ---@return boolean
@@ -185,6 +192,7 @@ function M.open(path, fingerprint, resume, refused_bytes)
   local self = setmetatable({ path = path, fingerprint = fingerprint, prefix = 0, lines = 0,
     delivered = 0, refused = 0, refused_bytes = refused_bytes or 0, apart = {}, room = 0 },
     metatable)
+  if is_other_than_file(path) then return nil, path .. ": is no regular file" end
   local file = resume and io.open(path, "rb")
   if file then
     local ok, message = read(self, file)

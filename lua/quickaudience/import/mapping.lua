@@ -3,6 +3,7 @@
 -- Does not know where records come from, nor what the client accepts.
 -- SPDX-License-Identifier: MIT
 local cjson = require "cjson"
+local core = require "quickaudience.core"
 
 local M = {}
 
@@ -33,8 +34,10 @@ function M.target(name)
   if attribute then return { kind = "attribute", name = attribute } end
   local id_type = name:match("^customer_ids%.(.+)$")
   if id_type then return { kind = "id", name = id_type } end
-  return nil, "unknown field '" .. name .. "'; expected one of " .. table.concat(NAMES, ", ")
-    .. " (with a name behind the dot), or - to leave it out"
+  local meant = core.nearest(name, NAMES)
+  return nil, "unknown field '" .. name .. "'; " .. (meant and "did you mean '" .. meant .. "'?"
+    or "expected one of " .. table.concat(NAMES, ", ") .. " (with a name behind the dot), or - "
+      .. "to leave it out")
 end
 
 local converters = {}
@@ -74,6 +77,19 @@ function M.put(event, target, text)
   end
 end
 
+-- Two columns in one place would leave only one of the two values, and not say which.
+local function clash(targets, names)
+  local taken = {}
+  for i, target in ipairs(targets) do
+    local place = target and target.kind .. " " .. target.name
+    if place and taken[place] then
+      return string.format("the columns '%s' and '%s' both fill %s: map one of them elsewhere, "
+        .. "or to -", names[taken[place]], names[i], target.name)
+    end
+    if place then taken[place] = i end
+  end
+end
+
 -- Where each column goes: by the user's words, else by its own name, else into an attribute.
 local function targets_of(names, given, known)
   local targets = {}
@@ -108,6 +124,8 @@ function M.columns(names, given)
         .. table.concat(names, ", "):sub(1, 300)
     end
   end
+  message = clash(targets, names)
+  if message then return nil, message end
   return targets
 end
 

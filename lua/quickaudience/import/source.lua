@@ -46,7 +46,7 @@ local function inflate(self, packed)
     self.inflater = self.inflater or self.zlib.inflate()
     local before = self.member_bytes
     local ok, out, ended, taken = pcall(self.inflater, packed)
-    if not ok then return nil, "gzip: " .. reason_of(out) end
+    if not ok then return nil, "gzip: the file is damaged; 'gzip -t' tells more" end
     parts[#parts + 1] = out
     if not ended then
       self.member_bytes = before + #packed

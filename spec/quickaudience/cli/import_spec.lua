@@ -38,6 +38,8 @@ describe("the command import", function()
       [path .. " --rate 0"] = "--rate: expected events per second",
       [path .. " --delimiter ab"] = "--delimiter: expected one character",
       [path .. " --set nothing=1"] = "--set: unknown field 'nothing'",
+      [path .. " --column a=customerid"] = "--column: unknown field 'customerid'; did you mean "
+        .. "'customer_id'?",
       [path .. " --format xml"] = "must be one of",
       [path .. " --resum"] = "did you mean '--resume'",
       [path] = "config.endpoint: missing",
@@ -77,7 +79,8 @@ describe("the command import", function()
   it("says when a file cannot be read", function()
     local code, _, err = command.run { "import", folder .. "/none", "--dry-run" }
     assert.equal(1, code)
-    assert.truthy(err:find("cannot be opened: No such file", 1, true), err)
+    assert.equal("quickaudience import: " .. folder .. "/none: cannot be opened: No such file or "
+      .. "directory\n", err)
     code, _, err = command.run { "import", folder, "--dry-run" }
     assert.equal(1, code)
     assert.truthy(err:find("cannot be read", 1, true), err)

@@ -5,6 +5,8 @@
 local cjson = require "cjson"
 local command = require "support.command"
 
+local unpack = table.unpack or unpack
+
 describe("the command send", function()
   it("shows in a dry run what it would send", function()
     local code, out = command.run { "send", "--dry-run", "--customer-id", "u", "--event-code", "e",
@@ -38,6 +40,17 @@ describe("the command send", function()
     code, _, err = command.run { "send", "--customer-id", "u", "--event-code", "e" }
     assert.equal(2, code)
     assert.truthy(err:find("config.endpoint: missing", 1, true), err)
+    for _, words in ipairs { { "--attribute", "a=1", "--attribute", "a=2" },
+      { "--attribute", "a=1", "--attribute-json", "a=2" } } do
+      code, _, err = command.run { "send", "--dry-run", "--customer-id", "u", "--event-code", "e",
+        unpack(words) }
+      assert.equal(2, code)
+      assert.truthy(err:find("'a' stands twice", 1, true), err)
+    end
+    code, _, err = command.run({ "send", "--event-code", "e" }, { input = '{"customer_id":"u"}' })
+    assert.equal(2, code)
+    assert.truthy(err:find("--customer-id: missing; with any flag of the event, standard input "
+      .. "is not read", 1, true), err)
     code, _, err = command.run { "send", "--customr-id", "u" }
     assert.equal(2, code)
     assert.truthy(err:find("did you mean '--customer-id'?", 1, true), err)

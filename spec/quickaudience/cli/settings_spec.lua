@@ -51,7 +51,10 @@ describe("settings", function()
     assert.truthy(message:find("c%.lua: "), message)
     for text, part in pairs {
       ["return 5"] = "must return a table", ["x ="] = "c.lua: 1:", ["\27Lua"] = "compiled Lua",
-      ["{ broken"] = "is not a JSON object",
+      ["{ broken"] = "is not a JSON object", ['["endpoint"]'] = "is not a JSON object",
+      ["a: 1\nb: 2"] = "expected a JSON object, or Lua that returns a table",
+      [""] = "is empty; expected", [" \n"] = "is empty; expected",
+      ["return os.time()"] = "it can compute, but reach nothing",
       ["return { on_delivery = function() end }"] = "on_delivery: cannot be set",
       ['return { linger = "soon" }'] = "linger: expected a duration",
     } do

@@ -219,6 +219,7 @@ describe("quickaudience spool", function()
     for words, part in pairs {
       ["/dir dead drop"] = "dead drop: name ids, or --all",
       ["/dir dead burn"] = "dead: must be list, retry or drop, is 'burn'",
+      ["show /dir"] = "the directory comes first: quickaudience spool <directory> show",
       ["/dir show me"] = "show takes no arguments",
       ["/dir burn"] = "must be one of 'list', 'show', 'verify', 'export', 'dead'",
     } do

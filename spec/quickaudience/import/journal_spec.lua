@@ -45,6 +45,14 @@ describe("a journal", function()
     book:close()
   end)
 
+  it("never takes the place of what is no file, as a device or a pipe", function()
+    shell.check("mkfifo " .. path)
+    for _, resume in ipairs { true, false } do
+      assert.same({ nil, path .. ": is no regular file" }, { journal.open(path, "f1", resume) })
+    end
+    assert.equal("p", shell.check("ls -l " .. path):sub(1, 1))
+  end)
+
   it("is read as far as it goes, wherever a kill cut it off", function()
     local book = open(false)
     assert(book:add(stretch(0, 10, 1)))

@@ -24,6 +24,19 @@ describe("mapping", function()
     assert.truthy(message:find("unknown field 'nothing'; expected one of customer_id", 1, true))
     _, message = mapping.columns({ "a", "b" }, { c = "customer_id" })
     assert.equal("there is no column 'c'; the columns are a, b", message)
+    _, message = mapping.target "event_cod"
+    assert.equal("unknown field 'event_cod'; did you mean 'event_code'?", message)
+  end)
+
+  it("does not let two columns fill one field", function()
+    for _, given in ipairs { { user = "customer_id" }, { user = "attributes.x",
+      note = "attributes.x", customer_id = "-" } } do
+      local found, message = mapping.columns({ "customer_id", "user", "note" }, given)
+      assert.is_nil(found)
+      assert.truthy(message:find("'user'", 1, true), message)
+      assert.truthy(message:find("both fill", 1, true), message)
+    end
+    assert(mapping.columns({ "a", "b", "", "" }, { a = "-", b = "-" }))
   end)
 
   it("gives events what they lack", function()

@@ -74,7 +74,7 @@ describe("a source", function()
     local _, message = read(open("cut.gz"))
     assert.equal("gzip: the file is cut off", message)
     _, message = read(open("bad.gz"))
-    assert.truthy(message:find("^gzip: "), message)
+    assert.equal("gzip: the file is damaged; 'gzip -t' tells more", message)
     assert.same({ nil, "cannot be opened: No such file or directory" },
       { source.open(folder .. "/none") })
     local loaded, preload = package.loaded.zlib, package.preload.zlib
