@@ -104,6 +104,25 @@ static void while_the_disk_fails_no_deletion_holds_a_place(void **state) {
     w->disk->fail_commits = 0;
 }
 
+static void a_deletion_that_fails_gives_its_place_up(void **state) {
+    world *w = *state;
+    w->disk->engine.receipt = NULL;
+    started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_step(w);
+    assert_int_equal(w->transport.open, 0);
+    size_t wakeups = w->transport.wakeups;
+    w->disk->fail_commits = 1;
+    world_keep(w);
+    assert_int_equal(w->disk->tries, 2);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+    world_step(w);
+    assert_int_equal(w->transport.open, 1);
+}
+
 static void it_is_tried_again_after_a_tenth_of_a_second_to_two(void **state) {
     static const int64_t pauses[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
     enum { COUNT = sizeof pauses / sizeof pauses[0] };
@@ -379,6 +398,7 @@ int main(void) {
         TEST(a_full_disk_is_told_from_a_broken_one),
         TEST(what_was_accepted_is_still_delivered),
         TEST(while_the_disk_fails_no_deletion_holds_a_place),
+        TEST(a_deletion_that_fails_gives_its_place_up),
         TEST(it_is_tried_again_after_a_tenth_of_a_second_to_two),
         TEST(a_failed_commit_is_repeated_as_it_was),
         TEST(what_ended_meanwhile_is_not_written_any_more),
