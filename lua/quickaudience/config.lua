@@ -97,7 +97,8 @@ M.keys = {
   { name = "close_timeout", type = "number", unit = "seconds", default = 2, min = 0, max = 600,
     importance = "medium",
     doc = "How long `close` without an argument, and the garbage collector, deliver what is "
-      .. "left. nginx kills a worker about 3 s after TERM." },
+      .. "left. nginx kills a worker about 3 s after TERM, and one of several sooner: there it "
+      .. "is 1.2 at most." },
 
   { name = "spool_max_bytes", type = "integer", unit = "bytes", default = GIB, min = MIB,
     max = 1024 * GIB, importance = "medium",

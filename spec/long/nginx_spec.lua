@@ -119,6 +119,26 @@ describe("nginx, many times", function()
     end)
   end
 
+  it("100 reloads under wrk lose nothing, with a spool", function()
+    start { workers = 2, config = SPOOL, http = EAGER .. EXIT }
+    sandbox:faults(FAULTS)
+    local connections = 4
+    local load = load_site.wrk(site, connections)
+    if not load then return pending("there is no wrk") end
+    for _ = 1, 100 do assert.truthy(site:reload()) end
+    local served, said = load:finish()
+    assert.falsy(said:find("Non-2xx", 1, true), said)
+    local _, count = load_site.logged(site)
+    -- Only counted: so many events take too long to be read one by one.
+    local all = sandbox:wait { distinct = count, timeout = 60 }
+    note("100 reloads under wrk with a spool: %d served, %d accepted, %d arrived, %d of them twice",
+      served, count, all.events.distinct, all.duplicates)
+    assert.equal(count, all.events.distinct)
+    -- What was under way when wrk was told to finish it did not count.
+    assert.truthy(count >= served and count <= served + connections)
+    assert.same({}, site:deaths())
+  end)
+
   -- A worker each second, and when that was.
   local function kill_each_second(count)
     local killed = {}

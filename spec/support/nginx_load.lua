@@ -10,6 +10,8 @@
 --
 --   local logged = require("spec.support.nginx_load").logged(site)
 
+local shell = require "spec.support.shell"
+
 local M = {}
 
 local Load = {}
@@ -83,6 +85,42 @@ end
 --- start and finish.
 function M.run(site, options)
   return M.start(site, options):finish()
+end
+
+local WRK = [[
+local id = 1000
+function request()
+  id = id + 1
+  return wrk.format("GET", "/?u=" .. id)
+end
+]]
+
+-- It is told to finish, or has done so by itself.
+local WRK_SCRIPT = "wrk -t1 -c%d -d120s -s %s '%s' 2>&1 & pid=$!; "
+  .. "while [ ! -e %s ] && kill -0 $pid 2>/dev/null; do sleep 0.1; done; "
+  .. "kill -INT $pid 2>/dev/null; wait $pid"
+
+local Wrk = {}
+Wrk.__index = Wrk
+
+--- Steadier than `endless`, but wrk does not tell which requests were served. Nil where there is no
+--- wrk.
+---@param site table
+---@param connections integer
+function M.wrk(site, connections)
+  if select(2, shell.run("command -v wrk")) ~= 0 then return nil end
+  local stop = site.dir .. "/stop.wrk"
+  site:write("wrk.lua", WRK)
+  return setmetatable({ stop = stop, pipe = io.popen(WRK_SCRIPT:format(connections,
+    site.dir .. "/wrk.lua", site.url, stop)) }, Wrk)
+end
+
+--- Waits for its end: how many were answered, and what wrk said.
+function Wrk:finish()
+  assert(io.open(self.stop, "w")):close()
+  local text = self.pipe:read("*a")
+  self.pipe:close()
+  return tonumber(text:match("(%d+) requests in")), text
 end
 
 --- What the site itself wrote down, by id: { time = seconds since 1970, pid =, status = }.
