@@ -50,6 +50,7 @@ typedef struct qa_chunk {
     bool possibly_stored;
     bool fresh;           /* it is in that list */
     bool pinned;          /* its bytes are in a commit under way: it must not be freed */
+    bool salvaged;        /* unwritten, but a new file may have taken its row along */
     bool changed;         /* its row has to be brought up to date */
     bool receipted;       /* a receipt says that the row was acknowledged */
     qa_chunk_disk disk;

@@ -185,7 +185,7 @@ bool qa_keeper_ended(qa_sender *sender, qa_chunk *chunk) {
     if (chunk->pinned)
         return true; /* it is in the list of those that are written */
     qa_keeper_unlist(keeper, chunk);
-    if (chunk->disk == QA_CHUNK_UNWRITTEN && chunk->letter == 0)
+    if (chunk->disk == QA_CHUNK_UNWRITTEN && chunk->letter == 0 && !chunk->salvaged)
         return false;
     if (chunk->store == NULL)
         chunk->store = &keeper->own;
@@ -265,8 +265,10 @@ void qa_keeper_land(qa_keeper *keeper, const qa_batch *batch) {
             (store == NULL || chunk->store->is_own))
             store = chunk->store;
     }
-    if (store != NULL && keeper->status == QA_OK)
-        store->landing++;
+    if (store == NULL || keeper->status != QA_OK)
+        return;
+    store->landing++;
+    qa_keeper_wake(keeper); /* it waits for a change that nothing else may tell of */
 }
 
 uint32_t qa_keeper_landing(const qa_keeper *keeper) {

@@ -41,27 +41,27 @@ static bool is_gone_due(const qa_keeper *keeper, const qa_keeper_store *store, i
     return store->gone != NULL && (store->gone_due_us <= now_us || keeper->finishing);
 }
 
-/* Whether there is a reason to commit, beyond what goes along once there is one. */
-static bool has_due(const qa_sender *sender, int64_t now_us) {
+bool qa_keeper_has_due(const qa_sender *sender, int64_t now_us) {
     const qa_keeper *keeper = sender->keeper;
     if (keeper->letters != NULL || is_gone_due(keeper, &keeper->own, now_us))
         return true;
-    const qa_chunk *first = qa_keeper_first_own(keeper);
-    if (first == NULL)
-        return false;
-    if (keeper->finishing || first->seq <= keeper->rush || qa_keeper_is_pressed(sender, now_us))
-        return true;
-    if (qa_keeper_due_us(keeper, first->opened_us) <= now_us)
-        return true;
-    for (const qa_chunk *chunk = first; chunk != NULL; chunk = chunk->next_fresh) {
-        if (chunk->letter != 0 || (chunk->changed && chunk->disk == QA_CHUNK_STORED))
+    harvest wanted = plan(sender, now_us);
+    wanted.until_us = now_us;
+    for (const qa_chunk *chunk = keeper->first_fresh; chunk != NULL; chunk = chunk->next_fresh) {
+        if (chunk->store == &keeper->adopted)
+            continue;
+        if (is_due(keeper, &wanted, chunk))
             return true;
+        wanted.seen += chunk->live;
     }
     return false;
 }
 
+/* The deadline is that of memory: a row of others may have come with another one than ours. */
 static void fill_row(const qa_sender *sender, const qa_chunk *chunk, qa_spool_row *row) {
-    int64_t deadline_ms = sender->config->delivery_deadline_us / 1000;
+    int64_t left_us = qa_clock_add(chunk->opened_us, sender->config->delivery_deadline_us) -
+                      sender->clock.now_us(sender->clock.state);
+    int64_t wall_ms = sender->clock.wall_ms(sender->clock.state);
     *row = (qa_spool_row){.id = chunk->row,
                           .data = chunk->data,
                           .length = chunk->length,
@@ -69,7 +69,7 @@ static void fill_row(const qa_sender *sender, const qa_chunk *chunk, qa_spool_ro
                           .attempts = chunk->attempts,
                           .possibly_stored = chunk->possibly_stored,
                           .accepted_wall_ms = chunk->opened_wall_ms,
-                          .deadline_wall_ms = qa_clock_add(chunk->opened_wall_ms, deadline_ms)};
+                          .deadline_wall_ms = wall_ms + left_us / 1000};
 }
 
 /* Only what hasn't ended of it. Without memory for that, all of it. */
@@ -146,7 +146,7 @@ static void collect_gone(qa_keeper *keeper, qa_keeper_store *store) {
     while (store->gone != NULL && keeper->op_count + 2 <= QA_KEEPER_OPS_MAX) {
         qa_chunk *chunk = store->gone;
         store->gone = chunk->next_fresh;
-        if (chunk->disk == QA_CHUNK_STORED)
+        if (chunk->disk == QA_CHUNK_STORED || chunk->salvaged)
             keeper->ops[keeper->op_count++] =
                 (qa_spool_op){.verb = QA_SPOOL_DELETE, .row = {.id = chunk->row}};
         if (chunk->letter != 0 && store->is_own)
@@ -178,6 +178,11 @@ static void begin_commit(qa_keeper *keeper) {
     keeper->letters_now = 0;
 }
 
+static void free_places(qa_keeper *keeper, uint32_t *landing) {
+    keeper->freed = keeper->freed || *landing > 0;
+    *landing = 0;
+}
+
 /* All deletes of requests that were answered are in the commit. */
 static void take_landing(qa_keeper_store *store) {
     if (store->gone != NULL)
@@ -191,8 +196,8 @@ static bool collect_own(qa_sender *sender, qa_keeper *keeper, int64_t now_us) {
     begin_commit(keeper);
     if (keeper->own.spool == NULL)
         return false;
-    if (!has_due(sender, now_us)) {
-        keeper->own.landing = 0; /* there was nothing to delete after all */
+    if (!qa_keeper_has_due(sender, now_us)) {
+        free_places(keeper, &keeper->own.landing); /* there was nothing to delete after all */
         return false;
     }
     bool careful = keeper->status != QA_OK && !keeper->finishing && keeper->own.gone != NULL;
@@ -213,7 +218,8 @@ void qa_keeper_fail(qa_keeper *keeper, const qa_error *error, int64_t now_us) {
     if (keeper->backoff_us > RETRY_MAX_US)
         keeper->backoff_us = RETRY_MAX_US;
     keeper->retry_at_us = qa_clock_add(now_us, keeper->backoff_us);
-    keeper->own.landing = keeper->own.landing_now = 0;
+    free_places(keeper, &keeper->own.landing);
+    free_places(keeper, &keeper->own.landing_now);
 }
 
 void qa_keeper_well(qa_keeper *keeper) {
@@ -258,6 +264,7 @@ static void free_letters(qa_keeper *keeper) {
 static void chunk_is_stored(qa_sender *sender, qa_chunk *chunk) {
     if (chunk->disk == QA_CHUNK_WRITING) {
         chunk->disk = QA_CHUNK_STORED;
+        chunk->salvaged = false;
         chunk->store->chunks++;
         if (chunk->letter != 0)
             sender->keeper->retrying--;
@@ -319,6 +326,7 @@ static void store_again(qa_sender *sender, qa_keeper *keeper) {
         qa_keeper_unlist(keeper, chunk);
         chunk->disk = QA_CHUNK_UNWRITTEN;
         chunk->store = NULL;
+        chunk->salvaged = true;
         keeper->own.chunks--;
         qa_ledger_unspool(&sender->ledger, chunk->live - chunk->flying);
         qa_keeper_push(keeper, chunk);
@@ -354,7 +362,7 @@ bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us) {
     apply(sender, keeper, status == QA_OK);
     if (status == QA_OK) {
         keeper->commits++;
-        keeper->own.landing_now = 0;
+        free_places(keeper, &keeper->own.landing_now);
         qa_keeper_well(keeper);
     } else {
         qa_keeper_fail(keeper, &error, *now_us);
@@ -387,7 +395,7 @@ bool qa_keeper_commit_adopted(qa_sender *sender, int64_t now_us) {
     collect_adopted(sender, keeper, now_us);
     take_landing(&keeper->adopted);
     if (keeper->op_count == 0) {
-        keeper->adopted.landing_now = 0;
+        free_places(keeper, &keeper->adopted.landing_now);
         return false;
     }
     qa_sender_unlock(sender);
@@ -395,7 +403,7 @@ bool qa_keeper_commit_adopted(qa_sender *sender, int64_t now_us) {
         keeper->engine->commit(keeper->adopted.spool, keeper->ops, keeper->op_count, &error);
     qa_sender_lock(sender);
     apply(sender, keeper, status == QA_OK);
-    keeper->adopted.landing_now = 0;
+    free_places(keeper, &keeper->adopted.landing_now);
     if (status != QA_OK)
         keeper->adopted.retry_at_us = qa_clock_add(now_us, RETRY_MAX_US);
     tell(sender);

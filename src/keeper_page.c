@@ -150,7 +150,7 @@ static bool is_in_memory(const qa_sender *sender, uint64_t row) {
     const qa_keeper *keeper = sender->keeper;
     for (const qa_chunk *chunk = sender->queue.oldest; chunk != NULL && chunk->seq <= row;
          chunk = chunk->next) {
-        if (chunk->seq == row && chunk->store == &keeper->own)
+        if (chunk->seq == row)
             return true;
     }
     for (const qa_chunk *chunk = keeper->own.gone; chunk != NULL; chunk = chunk->next_fresh) {

@@ -68,6 +68,7 @@ struct qa_keeper {
     int64_t commit_us, last_commit_us; /* of one commit: the mean, and the last */
     uint64_t rush;                     /* chunks up to this one are due now */
     uint64_t commits, adopted_events;
+    bool freed;        /* a place of a request was given up in this step */
     uint64_t retrying; /* chunks of letters that aren't committed */
     qa_spool_gauges gauges;
     bool finishing, finished;
@@ -96,6 +97,9 @@ bool qa_keeper_is_pressed(const qa_sender *sender, int64_t now_us);
 bool qa_keeper_is_served(const qa_sender *sender, int64_t now_us);
 
 /* ---- keeper_commit.c ---- */
+
+/* Whether there is a reason to commit, beyond what goes along once there is one. */
+bool qa_keeper_has_due(const qa_sender *sender, int64_t now_us);
 
 /* One transaction, if there is something for it; whether one was done. Time goes on meanwhile. */
 bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us);

@@ -44,9 +44,10 @@ static void open_own(qa_sender *sender, int64_t now_us) {
 }
 
 /* Nothing is to be written, so nothing can tell that there is room again: the next one tries. */
-static void forgive(qa_keeper *keeper, int64_t now_us) {
+static void forgive(qa_sender *sender, int64_t now_us) {
+    qa_keeper *keeper = sender->keeper;
     if (keeper->status != QA_OK && keeper->retry_at_us <= now_us && keeper->own.spool != NULL &&
-        keeper->first_fresh == NULL && keeper->own.gone == NULL && keeper->letters == NULL)
+        !qa_keeper_has_due(sender, now_us))
         qa_keeper_well(keeper);
 }
 
@@ -86,7 +87,7 @@ static void work(qa_sender *sender, int64_t now_us) {
         open_own(sender, now_us);
     if (keeper->retry_at_us <= now_us)
         (void)qa_keeper_commit_own(sender, &now_us);
-    forgive(keeper, now_us);
+    forgive(sender, now_us);
     (void)qa_keeper_commit_adopted(sender, now_us);
     qa_keeper_page(sender, now_us);
 }
@@ -94,8 +95,7 @@ static void work(qa_sender *sender, int64_t now_us) {
 static int64_t next_look(const qa_sender *sender, int64_t now_us) {
     const qa_keeper *keeper = sender->keeper;
     int64_t at = next_due(sender);
-    if (keeper->letters != NULL ||
-        (qa_keeper_first_own(keeper) != NULL && qa_keeper_is_pressed(sender, now_us)))
+    if (qa_keeper_has_due(sender, now_us))
         at = now_us;
     at = qa_clock_earlier(at, keeper->own.gone_due_us);
     if (at < keeper->retry_at_us || keeper->status != QA_OK)
@@ -117,7 +117,7 @@ bool qa_keeper_step(qa_sender *sender, int64_t *wait_us) {
     qa_sender_lock(sender);
     int64_t now = sender->clock.now_us(sender->clock.state);
     keeper->look_at_us = now; /* whoever wants more than this step does says so from now on */
-    uint32_t landing = qa_keeper_landing(keeper);
+    keeper->freed = false;
     bool finishing = keeper->finishing;
     if (finishing)
         finish(sender, now);
@@ -126,7 +126,7 @@ bool qa_keeper_step(qa_sender *sender, int64_t *wait_us) {
     bool needed = (sender->hungry || sender->resting) && sender->queue.first_ready != NULL;
     if (needed)
         sender->hungry = sender->resting = false;
-    needed = needed || (landing > 0 && qa_keeper_landing(keeper) < landing);
+    needed = needed || keeper->freed;
     now = sender->clock.now_us(sender->clock.state);
     int64_t at = next_look(sender, now);
     if (keeper->look_at_us == INT64_MIN || keeper->finishing)

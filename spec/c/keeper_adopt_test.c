@@ -403,6 +403,43 @@ static void a_backlog_larger_than_memory_takes_turns_with_new_events(void **stat
     free(l);
 }
 
+static fake_file *leave_one(world *w, int64_t age_ms, int64_t left_ms) {
+    fake_file *file = fake_disk_leave(w->disk);
+    fake_file_add(file, 1, 0, 10, w->wall_ms - age_ms, age_ms + left_ms);
+    return file;
+}
+
+static void deliver_the_first_half(world *w) {
+    world_step(w);
+    world_answer_all(w, world_http(413, NULL));
+    world_step(w);
+    world_answer_all(w, world_ok());
+}
+
+static void a_part_of_an_adopted_row_holds_its_place_for_a_moment_only(void **state) {
+    world *w = *state;
+    leave_one(w, 0, 1000);
+    started_with_tens(state);
+    deliver_the_first_half(w);
+    world_step(w);
+    assert_int_equal(w->transport.open, 0);
+    assert_true(world_keeper_is_called(w)); /* else it sleeps until it tends: a second */
+}
+
+/* Others may have been told to deliver for longer than we are. */
+static void a_part_of_an_adopted_row_keeps_its_deadline(void **state) {
+    world *w = *state;
+    w->config.delivery_deadline_us = 10 * SECOND;
+    fake_file *left = leave_one(w, 3600 * 1000, 5000);
+    started_with_tens(state);
+    deliver_the_first_half(w);
+    world_keep(w);
+    assert_int_equal(left->rows[0].row.events, 5);
+    assert_int_equal(left->rows[0].row.deadline_wall_ms, w->wall_ms + 5000);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
 int main(void) {
@@ -426,6 +463,8 @@ int main(void) {
         TEST(a_failed_read_is_repeated),
         TEST(the_end_leaves_to_the_next_what_is_not_delivered),
         TEST(a_backlog_larger_than_memory_takes_turns_with_new_events),
+        TEST(a_part_of_an_adopted_row_holds_its_place_for_a_moment_only),
+        TEST(a_part_of_an_adopted_row_keeps_its_deadline),
     };
     return cmocka_run_group_tests_name("keeper_adopt", tests, NULL, NULL);
 }

@@ -390,6 +390,81 @@ static void a_long_end_commits_all_of_it(void **state) {
     assert_in_range(w->disk->commits, 3, 4);
 }
 
+static void the_service_takes_one(world *w) {
+    world_answer_all(w, world_ok());
+    world_step(w);
+}
+
+/* A request is answered during a commit that fails: its place is given up with the failure. */
+static void a_place_that_a_failed_commit_frees_is_used(void **state) {
+    world *w = *state;
+    w->disk->engine.receipt = NULL;
+    started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_step(w);
+    assert_int_equal(w->transport.open, 1);
+    world_report(w, 10);
+    w->meanwhile = the_service_takes_one;
+    w->disk->fail_commits = 1000;
+    (void)qa_sender_save_begin(w->sender);
+    size_t wakeups = w->transport.wakeups;
+    world_keep(w);
+    w->meanwhile = NULL;
+    assert_int_equal(w->transport.open, 0);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+}
+
+/* After a failure all is delivered, and the deletions with a receipt aren't due yet. */
+static void a_keeper_with_nothing_due_after_a_failure_sleeps(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 10);
+    world_save(w);
+    world_report(w, 10);
+    w->disk->fail_commits = 1;
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, 130 * MS); /* it has failed, and is tried again after 20 ms more */
+    assert_int_equal(world_stats(w).spool_status, QA_SPOOL);
+    l.deaf = false;
+    life_run(&l, 200 * MS);
+    life_assert_all_once(&l, 20);
+    assert_int_equal(l.most_vain_steps, 0);
+}
+
+/* The same with an event that isn't due: only where the interval is longer than the pause. */
+static void a_keeper_with_nothing_due_yet_after_a_failure_sleeps(void **state) {
+    world *w = *state;
+    w->config.commit_interval_us = 10 * SECOND;
+    started_with_tens(state);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    world_report(w, 20);
+    w->disk->fail_tends = 1;
+    life_run(&l, 3 * SECOND);
+    assert_int_equal(l.most_vain_steps, 0);
+}
+
+/* The disk fails still when its new file is noticed; meanwhile all is delivered. */
+static void what_a_new_file_took_along_is_deleted_once_it_was_delivered(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    fake_file_renew(world_file(w), 0); /* nothing was lost */
+    w->disk->fail_commits = 1;
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, SECOND + 50 * MS);
+    assert_int_equal(w->disk->fail_commits, 0);
+    l.deaf = false;
+    life_run(&l, SECOND);
+    life_assert_all_once(&l, 20);
+    assert_int_equal(fake_disk_events(w->disk), 0); /* or the next process sends them again */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
 int main(void) {
@@ -416,6 +491,10 @@ int main(void) {
         TEST(an_end_that_had_nothing_to_do_leaves_no_file),
         TEST(an_end_that_cannot_write_drops_and_says_so),
         TEST(a_long_end_commits_all_of_it),
+        TEST(a_place_that_a_failed_commit_frees_is_used),
+        TEST(a_keeper_with_nothing_due_after_a_failure_sleeps),
+        TEST(a_keeper_with_nothing_due_yet_after_a_failure_sleeps),
+        TEST(what_a_new_file_took_along_is_deleted_once_it_was_delivered),
     };
     return cmocka_run_group_tests_name("keeper_fault", tests, NULL, NULL);
 }

@@ -321,6 +321,25 @@ static void a_kill_loses_nothing_on_either_side_of_the_gap(void **state) {
     free(l);
 }
 
+/* Memory is over half full, but all that isn't stored is spared. */
+static void a_keeper_that_spares_all_of_it_sleeps(void **state) {
+    world *w = *state;
+    w->config.queue_events = 800;
+    w->config.batch_events = 10;
+    w->config.max_in_flight = 1;
+    world_start_kept(w);
+    world_report(w, 350);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_report(w, 150);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    life_run(&l, 40 * MS);
+    assert_int_equal(l.most_vain_steps, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
 int main(void) {
@@ -340,6 +359,7 @@ int main(void) {
         TEST(rows_that_cannot_be_read_are_dropped_and_reported),
         TEST(what_a_new_file_lost_behind_the_gap_is_dropped_and_reported),
         TEST(a_kill_loses_nothing_on_either_side_of_the_gap),
+        TEST(a_keeper_that_spares_all_of_it_sleeps),
     };
     return cmocka_run_group_tests_name("keeper_page", tests, NULL, NULL);
 }

@@ -450,6 +450,20 @@ static void what_expires_is_deleted(void **state) {
     assert_int_equal(world_file(w)->row_count, 0);
 }
 
+/* With an interval that would hide it. */
+static void a_flush_to_disk_larger_than_a_transaction_goes_on_at_once(void **state) {
+    world *w = *state;
+    w->config.batch_events = 1;
+    w->config.commit_interval_us = 10 * SECOND;
+    started(state);
+    world_report(w, 3000);
+    uint64_t mark = qa_sender_save_begin(w->sender);
+    while (world_keep(w) == 0)
+        continue;
+    assert_true(qa_sender_save_done(w->sender, mark));
+    assert_int_equal(world_file(w)->row_count, 3000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
 int main(void) {
@@ -479,6 +493,7 @@ int main(void) {
         TEST(attempts_and_what_may_be_stored_are_written),
         TEST(a_request_that_never_left_changes_no_row),
         TEST(what_expires_is_deleted),
+        TEST(a_flush_to_disk_larger_than_a_transaction_goes_on_at_once),
     };
     return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
 }

@@ -109,6 +109,7 @@ static void begin(storm *s, void **state, uint64_t seed) {
 static void end(storm *s) {
     clear_up(s);
     s->l->most_idle_us = 0;
+    s->l->most_vain_steps = 0;
     s->l->idle_since_us = QA_CLOCK_NEVER;
     bool done = true;
     for (int i = 0; i < 10 && done; i++) { /* one file after the other */
@@ -116,9 +117,11 @@ static void end(storm *s) {
         life_run(s->l, 5 * SECOND);
     }
     uint64_t left = fake_disk_events(s->w->disk);
-    if (!done || left > 0 || s->l->most_idle_us > 2 * SECOND + 100 * MS)
-        fail_msg("done %d, left on disk %llu, idle %lld us", done, (unsigned long long)left,
-                 (long long)s->l->most_idle_us);
+    if (!done || left > 0 || s->l->most_idle_us > 2 * SECOND + 100 * MS ||
+        s->l->most_vain_steps > 0)
+        fail_msg("done %d, left on disk %llu, idle %lld us, steps in vain %llu", done,
+                 (unsigned long long)left, (long long)s->l->most_idle_us,
+                 (unsigned long long)s->l->most_vain_steps);
     world_free(s->w);
 }
 
