@@ -12,7 +12,7 @@ local tools = require "bench_tools"
 
 local endpoint, program, folder = arg[1], arg[2], arg[3]
 local total = tonumber(arg[4]) or 200000
-local REPETITIONS, BATCH, STREAM = 5, 200, 5
+local REPETITIONS, BATCH, STREAM = 5, 200, 4
 local INTERVAL = 0.05 -- commit_interval's default
 local AWAY = "http://127.0.0.1:1" -- nobody listens there
 local SLICES, CALLS = 60, 1000
