@@ -219,7 +219,7 @@ static void finish_with_letter(spool_clients *world) {
     assert_int_equal(await_letters(world), 1);
 }
 
-void kill_run_adoption(spool_clients *world, int n, int more) {
+bool kill_run_adoption(spool_clients *world, int n, int more) {
     unsigned kills = 0; /* the one that left it had delivered all that it could */
     bool killed;
     begin_adoption(world);
@@ -236,4 +236,5 @@ void kill_run_adoption(spool_clients *world, int n, int more) {
     assert_int_equal(sums.strange, 0);
     if (sums.repeated > kills * SPOOL_CLIENT_TWICE_MAX)
         fail_msg("%u kills, %d arrivals too many", kills, (int)sums.repeated);
+    return kills > 0;
 }

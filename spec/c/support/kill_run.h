@@ -18,8 +18,9 @@ bool kill_run_commit(spool_clients *world, int n);
 /* Writes of a child that adopts what one left that was killed: rows and a dead letter. */
 int kill_run_adoption_writes(spool_clients *world);
 
-/* The same child, killed at the n-th of them, and `more` others after it; a successor finishes. */
-void kill_run_adoption(spool_clients *world, int n, int more);
+/* The same child, killed at the n-th of them, and `more` others after it; a successor finishes.
+ * Whether the first was killed. */
+bool kill_run_adoption(spool_clients *world, int n, int more);
 
 enum { KILL_RUN_EVENTS = 400 };
 
