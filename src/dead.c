@@ -100,6 +100,15 @@ void qa_dead_add(qa_dead *dead, const qa_dead_letter *letter) {
     dead->bytes += copy->size;
 }
 
+bool qa_dead_has(const qa_dead *dead, const qa_dead_letter *letter) {
+    for (const entry *at = dead->oldest; at != NULL; at = at->next) {
+        if (at->letter.wall_ms == letter->wall_ms && at->letter.length == letter->length &&
+            memcmp(at->letter.event, letter->event, letter->length) == 0)
+            return true;
+    }
+    return false;
+}
+
 size_t qa_dead_each(const qa_dead *dead, size_t max, qa_dead_visit *visit, void *context) {
     size_t visited = 0;
     for (const entry *at = dead->oldest; at != NULL && visited < max; at = at->next) {

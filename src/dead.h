@@ -37,6 +37,9 @@ void qa_dead_free(qa_dead *dead); /* NULL is legal */
  * counted as evicted, and the others stay. */
 void qa_dead_add(qa_dead *dead, const qa_dead_letter *letter);
 
+/* Whether this very letter is there: the same event, set aside at the same time. */
+bool qa_dead_has(const qa_dead *dead, const qa_dead_letter *letter);
+
 /* Called for each letter, whose pointers hold during the call only; false ends the walk. Must not
  * jump out (as a raising Lua function would) nor change `dead`. */
 typedef bool qa_dead_visit(void *context, const qa_dead_letter *letter);

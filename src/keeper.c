@@ -204,7 +204,7 @@ bool qa_keeper_ended(qa_sender *sender, qa_chunk *chunk) {
 }
 
 /* Texts behind it, zero-terminated, in the order of the members. */
-void qa_keeper_bury(qa_sender *sender, const qa_dead_letter *letter) {
+void qa_keeper_bury(qa_sender *sender, uint64_t seq, const qa_dead_letter *letter) {
     qa_keeper *keeper = sender->keeper;
     size_t code = strlen(letter->service_code) + 1, message = strlen(letter->message) + 1,
            trace = strlen(letter->trace_id) + 1;
@@ -213,7 +213,7 @@ void qa_keeper_bury(qa_sender *sender, const qa_dead_letter *letter) {
         return; /* it stays in memory, if there is any */
     char *at = (char *)(kept + 1);
     qa_dead_letter *copy = &kept->letter.letter;
-    *kept = (qa_keeper_letter){.letter = {.letter = *letter}};
+    *kept = (qa_keeper_letter){.seq = seq, .letter = {.letter = *letter}};
     copy->service_code = memcpy(at, letter->service_code, code);
     copy->message = memcpy(at + code, letter->message, message);
     copy->trace_id = memcpy(at + code + message, letter->trace_id, trace);
@@ -313,6 +313,10 @@ bool qa_keeper_safe(const qa_keeper *keeper, uint64_t mark) {
     }
     for (const qa_chunk *chunk = keeper->writing; chunk != NULL; chunk = chunk->next_fresh) {
         if (chunk->seq <= mark && chunk->live > 0 && chunk->disk != QA_CHUNK_STORED)
+            return false;
+    }
+    for (const qa_keeper_letter *kept = keeper->letters; kept != NULL; kept = kept->next) {
+        if (kept->seq <= mark)
             return false;
     }
     return true;

@@ -45,8 +45,8 @@ bool qa_keeper_ended(qa_sender *sender, qa_chunk *chunk);
 /* Something about the chunk's row is no longer as written. */
 void qa_keeper_changed(qa_sender *sender, qa_chunk *chunk);
 
-/* A dead letter that has to be on disk. */
-void qa_keeper_bury(qa_sender *sender, const qa_dead_letter *letter);
+/* A dead letter that has to be on disk; it was an event of the chunk with this number. */
+void qa_keeper_bury(qa_sender *sender, uint64_t seq, const qa_dead_letter *letter);
 
 /* Whether new events are refused because the disk fails; QA_OK: no. */
 qa_status qa_keeper_admit(const qa_keeper *keeper, qa_error *error);

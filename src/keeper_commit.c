@@ -346,6 +346,33 @@ static void tell(qa_sender *sender) {
         pthread_cond_broadcast(&sender->changed);
 }
 
+/* Whether nothing in the store is worth keeping, though its rows couldn't be deleted. */
+static bool is_spent(const qa_keeper *keeper, const qa_keeper_store *store) {
+    qa_spool_gauges gauges;
+    uint64_t gone = 0;
+    if (store->left > 0 || store->gone == NULL)
+        return false;
+    keeper->engine->gauges(store->spool, &gauges);
+    for (const qa_chunk *chunk = store->gone; chunk != NULL; chunk = chunk->next_fresh)
+        gone += chunk->disk == QA_CHUNK_STORED;
+    return gone == store->chunks && gauges.letters == 0;
+}
+
+/* On a full disk a deletion needs room too. Once all of a file has ended, it can go as a whole. */
+static bool make_room(qa_sender *sender, qa_keeper_store *store) {
+    qa_keeper *keeper = sender->keeper;
+    if (!is_spent(keeper, store))
+        return false;
+    qa_sender_unlock(sender);
+    bool cleared = keeper->engine->clear(store->spool, NULL) == QA_OK;
+    qa_sender_lock(sender);
+    keeper->dying = store->gone;
+    store->gone = NULL;
+    store->gone_due_us = QA_CLOCK_NEVER;
+    free_dying(keeper);
+    return cleared;
+}
+
 bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us) {
     qa_keeper *keeper = sender->keeper;
     qa_error error = {.status = QA_OK};
@@ -366,6 +393,8 @@ bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us) {
         qa_keeper_well(keeper);
     } else {
         qa_keeper_fail(keeper, &error, *now_us);
+        if (status == QA_SPOOL_FULL && make_room(sender, &keeper->own))
+            qa_keeper_well(keeper);
     }
     qa_keeper_read_gauges(sender);
     qa_keeper_evict(sender, *now_us);
@@ -404,6 +433,8 @@ bool qa_keeper_commit_adopted(qa_sender *sender, int64_t now_us) {
     qa_sender_lock(sender);
     apply(sender, keeper, status == QA_OK);
     free_places(keeper, &keeper->adopted.landing_now);
+    if (status == QA_SPOOL_FULL)
+        (void)make_room(sender, &keeper->adopted);
     if (status != QA_OK)
         keeper->adopted.retry_at_us = qa_clock_add(now_us, RETRY_MAX_US);
     tell(sender);

@@ -97,15 +97,19 @@ void qa_keeper_evict(qa_sender *sender, int64_t now_us) {
         keeper->last_behind = NULL;
 }
 
-void qa_keeper_close_gap(qa_sender *sender) {
+static void make_behind_ready(qa_sender *sender) {
     qa_keeper *keeper = sender->keeper;
     qa_chunk *next;
-    keeper->gap = false;
     for (qa_chunk *chunk = keeper->first_behind; chunk != NULL; chunk = next) {
         next = chunk->next_ready;
         qa_queue_ready(&sender->queue, chunk);
     }
     keeper->first_behind = keeper->last_behind = NULL;
+}
+
+void qa_keeper_close_gap(qa_sender *sender) {
+    sender->keeper->gap = false;
+    make_behind_ready(sender);
 }
 
 /* ---- back ------------------------------------------------------------------------------------ */
@@ -250,6 +254,16 @@ static bool read_page(qa_sender *sender, qa_keeper_store *store, int64_t now_us)
     return status == QA_OK && !any && !into.no_memory;
 }
 
+/* What waits behind the gap can't be written, and leaves no room for what is in it: it goes first,
+ * rather than that nothing does. */
+static void overtake(qa_sender *sender) {
+    qa_keeper *keeper = sender->keeper;
+    bool idle = sender->queue.first_ready == NULL && sender->waiting.first == NULL &&
+                sender->held.first == NULL && sender->in_flight == 0;
+    if (keeper->gap && keeper->status != QA_OK && idle && !has_room(&sender->queue))
+        make_behind_ready(sender);
+}
+
 static void page_own(qa_sender *sender, int64_t now_us) {
     qa_keeper *keeper = sender->keeper;
     qa_keeper_store *own = &keeper->own;
@@ -310,6 +324,11 @@ static bool write_letters(qa_keeper *keeper, const letters *list) {
 /* False: not all of them could be moved. */
 static bool move_letters(qa_sender *sender) {
     qa_keeper *keeper = sender->keeper;
+    if (keeper->own.spool == NULL) {
+        qa_spool_gauges gauges;
+        keeper->engine->gauges(keeper->adopted.spool, &gauges);
+        return gauges.letters == 0;
+    }
     for (;;) {
         letters *list = calloc(1, sizeof *list);
         if (list == NULL)
@@ -320,8 +339,10 @@ static bool move_letters(qa_sender *sender) {
         bool moved = status == QA_OK && (list->count == 0 || write_letters(keeper, list));
         qa_sender_lock(sender);
         size_t count = list->count;
-        for (size_t i = 0; moved && i < count; i++)
-            qa_dead_add(sender->dead, &list->list[i].letter);
+        for (size_t i = 0; moved && i < count; i++) { /* after a kill two files hold the same one */
+            if (!qa_dead_has(sender->dead, &list->list[i].letter))
+                qa_dead_add(sender->dead, &list->list[i].letter);
+        }
         free_letters(list);
         if (!moved || count == 0)
             return moved;
@@ -441,11 +462,16 @@ static void tend(qa_sender *sender, int64_t now_us) {
 void qa_keeper_page(qa_sender *sender, int64_t now_us) {
     qa_keeper *keeper = sender->keeper;
     if (keeper->own.spool == NULL) {
-        keeper->tend_at_us = keeper->adopt_at_us = qa_clock_add(now_us, RETRY_FIRST_US);
+        keeper->tend_at_us = qa_clock_add(now_us, RETRY_FIRST_US);
+        if (keeper->status == QA_SPOOL_FULL) /* what others left may be what fills the disk */
+            page_adopted(sender, now_us);
+        else
+            keeper->adopt_at_us = keeper->tend_at_us;
         return;
     }
     page_adopted(sender, now_us);
     page_own(sender, now_us);
+    overtake(sender);
     if (keeper->tend_at_us <= now_us) {
         tend(sender, now_us);
         retry_letters(sender);

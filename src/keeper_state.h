@@ -36,6 +36,7 @@ typedef struct qa_keeper_store {
 /* A dead letter that isn't written yet; its texts stand behind it. */
 typedef struct qa_keeper_letter {
     struct qa_keeper_letter *next;
+    uint64_t seq; /* of the chunk that it was in */
     qa_spool_letter letter;
 } qa_keeper_letter;
 

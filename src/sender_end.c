@@ -135,7 +135,7 @@ void qa_sender_bury(qa_sender *sender, qa_batch *batch) {
                              .wall_ms = sender->clock.wall_ms(sender->clock.state)};
     qa_dead_add(sender->dead, &letter);
     if (sender->keeper != NULL)
-        qa_keeper_bury(sender, &letter);
+        qa_keeper_bury(sender, slice->chunk->seq, &letter);
     qa_report report = {.status = QA_REPORT_DEAD,
                         .code = why->code,
                         .possibly_stored = batch->possibly_stored};

@@ -115,6 +115,10 @@ typedef struct qa_spool_engine {
      * the engine cannot do it. */
     bool (*receipt)(qa_spool *spool, uint64_t id);
 
+    /* Empties a spool of which all rows have ended, and which holds no letter, even where there is no
+     * room to delete anything: its file goes, and another one is begun, now or by the next call. */
+    qa_status (*clear)(qa_spool *spool, qa_error *error);
+
     /* Shows rows with ids above `after`, in their order: at most `max_rows`, and after the first
      * one no more than `max_bytes` of data. Memory: one row. */
     qa_status (*read)(qa_spool *spool, uint64_t after, size_t max_rows, size_t max_bytes,

@@ -15,7 +15,7 @@
 /* Measured (bench/c/spool_bench.c): with pages of 4 KiB a chunk takes in half as many bytes a
  * second, and above 16 KiB single small chunks cost more than large ones gain. */
 #define QA_SPOOL_PAGE 16384
-#define QA_SPOOL_WAL_BYTES 4194304 /* the log is written back from here on */
+#define QA_SPOOL_WAL_BYTES 16777216 /* the log is written back from here on */
 enum {
     QA_SPOOL_FRAME = QA_SPOOL_PAGE + 24, /* a page in the log */
     QA_SPOOL_SCHEMA = 1                  /* the layout's version that this code writes */

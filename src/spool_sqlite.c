@@ -116,6 +116,14 @@ static void set_aside(sqlite_spool *self, const char *name) {
     free(to_wal);
 }
 
+static void move_in(sqlite_spool *self, const place *next) {
+    (void)pthread_mutex_lock(&self->receipts);
+    self->at = *next;
+    (void)pthread_mutex_unlock(&self->receipts);
+    self->data_version = 0;
+    qa_spool_room_forget(&self->room);
+}
+
 /* Moves what can be read of the present file to a new one. */
 static qa_status move_out(sqlite_spool *self, bool damaged, qa_error *error) {
     place next;
@@ -132,21 +140,30 @@ static qa_status move_out(sqlite_spool *self, bool damaged, qa_error *error) {
     qa_spool_file_close(self->at.file);
     self->at.file = NULL;
     (void)pthread_mutex_lock(&self->receipts);
-    place old = self->at;
-    qa_spool_receipts_copy(old.receipts, next.receipts);
-    self->at = next;
+    qa_spool_receipts_copy(self->at.receipts, next.receipts);
     (void)pthread_mutex_unlock(&self->receipts);
+    place old = self->at;
+    move_in(self, &next);
     if (damaged && named)
         set_aside(self, old.name);
     leave_place(&old, self->directory, named);
     self->generation++;
-    self->data_version = 0;
-    qa_spool_room_forget(&self->room);
     return QA_OK;
+}
+
+/* There was no room for a new file when the last one went. */
+static qa_status find_place(sqlite_spool *self, qa_error *error) {
+    place next;
+    qa_status status = make_place(self, &next, error);
+    if (status == QA_OK)
+        move_in(self, &next);
+    return status;
 }
 
 /* Makes sure that what is done next happens to a good file that is still where others find it. */
 static qa_status heal(sqlite_spool *self, qa_error *error) {
+    if (self->at.file == NULL)
+        return find_place(self, error);
     if (self->at.file->damaged)
         return move_out(self, true, error);
     if (qa_spool_file_is_there(self->at.file) && !qa_spool_lock_lost(self->at.lock))
@@ -380,7 +397,7 @@ static qa_status commit(qa_spool *spool, const qa_spool_op *ops, size_t count, q
     error = error != NULL ? error : &ignored;
     qa_spool_lock_enter();
     qa_status status = try_commit(self, ops, count, error);
-    if (status != QA_OK && self->at.file->damaged)
+    if (status != QA_OK && self->at.file != NULL && self->at.file->damaged)
         status = try_commit(self, ops, count, error);
     if (status == QA_OK) {
         self->commits++;
@@ -394,9 +411,23 @@ static qa_status commit(qa_spool *spool, const qa_spool_op *ops, size_t count, q
 static bool receipt(qa_spool *spool, uint64_t id) {
     sqlite_spool *self = self_of(spool);
     (void)pthread_mutex_lock(&self->receipts);
-    bool noted = qa_spool_receipts_add(self->at.receipts, id);
+    bool noted = self->at.receipts != NULL && qa_spool_receipts_add(self->at.receipts, id);
     (void)pthread_mutex_unlock(&self->receipts);
     return noted;
+}
+
+static qa_status clear(qa_spool *spool, qa_error *error) {
+    qa_error ignored;
+    sqlite_spool *self = self_of(spool);
+    place old = self->at;
+    error = error != NULL ? error : &ignored;
+    qa_spool_lock_enter();
+    move_in(self, &(place){0});
+    self->counts = (qa_spool_counts){0};
+    leave_place(&old, self->directory, true);
+    qa_status status = find_place(self, error);
+    qa_spool_lock_leave();
+    return status;
 }
 
 /* A walk found damage: what is left is moved at once, so that the caller's next call finds it. */
@@ -479,7 +510,7 @@ static void gauges(const qa_spool *spool, qa_spool_gauges *out) {
 /* Whether nothing is in there, asked of the file itself: the command may have changed it. */
 static bool is_empty(sqlite_spool *self) {
     qa_spool_counts counts;
-    return !self->at.file->damaged && self->counts.rows == 0 &&
+    return self->at.file != NULL && !self->at.file->damaged && self->counts.rows == 0 &&
            qa_spool_file_is_there(self->at.file) && !qa_spool_lock_lost(self->at.lock) &&
            qa_spool_rows_count(self->at.file, &counts, NULL) == QA_OK && counts.rows == 0 &&
            counts.letters == 0;
@@ -500,6 +531,7 @@ const qa_spool_engine qa_spool_sqlite = {
     .adopt = adopt_spool,
     .commit = commit,
     .receipt = receipt,
+    .clear = clear,
     .read = read_rows,
     .letters = read_letters,
     .tend = tend,

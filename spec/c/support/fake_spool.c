@@ -351,6 +351,17 @@ static void gauges(const qa_spool *spool, qa_spool_gauges *out) {
         out->directory_files += other->gone ? 0 : 1;
 }
 
+static qa_status clear(qa_spool *spool, qa_error *error) {
+    fake_file *file = (fake_file *)spool;
+    (void)error;
+    if (file->letter_count > 0)
+        abort();
+    while (file->row_count > 0)
+        remove_row(file, file->rows[0].row.id);
+    file->disk->clears++;
+    return QA_OK;
+}
+
 static void close_one(qa_spool *spool) {
     fake_file *file = (fake_file *)spool;
     if (file == NULL)
@@ -372,6 +383,7 @@ void fake_disk_init(fake_disk *disk) {
                                    .adopt = adopt,
                                    .commit = commit,
                                    .receipt = receipt,
+                                   .clear = clear,
                                    .read = read_rows,
                                    .letters = letters,
                                    .tend = tend,

@@ -57,6 +57,7 @@ typedef struct fake_disk {
 
     uint64_t calls;          /* of all functions that may wait for the disk, but tend */
     uint64_t tries, commits; /* commits that were asked for, and done */
+    uint64_t clears;
     fake_commit last;
     uint64_t next_letter;
     bool damaged; /* events were lost, or can't be read: it holds less than is believed */
