@@ -110,7 +110,7 @@ local function stream(count, spool, more)
   return { wall = count / wall, cpu = count / cpu, commits = spool and stats.spool.commits or 0 }
 end
 
-local function compare_streams(name, count, more)
+local function compare_streams(name, count, target, more)
   local with, without, commits = {}, {}, {}
   for i = 1, REPETITIONS do
     without[i] = stream(count, nil, more)
@@ -118,7 +118,7 @@ local function compare_streams(name, count, more)
     commits[i] = with[i].commits
   end
   ratio_row(("spool, %s: events per second until flushed, vs memory only"):format(name),
-    list_of(with, "wall"), list_of(without, "wall"), 0.8)
+    list_of(with, "wall"), list_of(without, "wall"), target)
   ratio_row("  the same, per CPU second of the process", list_of(with, "cpu"),
     list_of(without, "cpu"))
   rows.print { figure = "  commits meanwhile", ours = ("%d"):format(rows.median(commits)),
@@ -290,10 +290,10 @@ local function time_reports()
 end
 
 write_chunk()
-compare_streams("service well", STREAM * total)
--- Small batches cost the sink so much that the reporter is faster: the queue is full, and what
--- waits in it is due on disk.
-compare_streams("service well, but slower than report()", total, { batch_events = 50 })
+compare_streams("service well", STREAM * total, 0.8)
+-- Small batches cost the sink so much that the reporter is faster: the queue is full, everything in
+-- it waits longer than commit_interval, and has to be written. What that costs has no target.
+compare_streams("service well, but slower than report()", total, nil, { batch_events = 50 })
 show_engine(compare_intake())
 compare_reports()
 compare_reports_away()

@@ -12,14 +12,27 @@ enum {
     LETTER_TRIES = 8
 };
 
-/* Not for enemies, but every bit counts, and it is faster than the disk. */
+static uint64_t mix(uint64_t sum, uint64_t word) {
+    sum = (sum ^ word) * 0xff51afd7ed558ccdu;
+    return sum ^ sum >> 32;
+}
+
+/* Not for enemies, but every bit counts. Four sums side by side: a multiplication need not wait for
+ * the one before it, so it is faster than the copy into the file. */
 uint64_t qa_spool_rows_sum(const char *data, size_t length) {
-    uint64_t sum = 0x9e3779b97f4a7c15u ^ length;
+    enum { LANES = 4 };
+    uint64_t sum = 0x9e3779b97f4a7c15u ^ length, lanes[LANES] = {1, 2, 3, 4}, words[LANES];
+    for (; length >= sizeof words; data += sizeof words, length -= sizeof words) {
+        memcpy(words, data, sizeof words);
+        for (int i = 0; i < LANES; i++)
+            lanes[i] = mix(lanes[i], words[i]);
+    }
+    for (int i = 0; i < LANES; i++)
+        sum = mix(sum, lanes[i]);
     for (; length >= sizeof sum; data += sizeof sum, length -= sizeof sum) {
         uint64_t word;
         memcpy(&word, data, sizeof word);
-        sum = (sum ^ word) * 0xff51afd7ed558ccdu;
-        sum ^= sum >> 32;
+        sum = mix(sum, word);
     }
     uint64_t rest = 0;
     memcpy(&rest, data, length);
