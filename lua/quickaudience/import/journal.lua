@@ -75,7 +75,8 @@ local function compact_text(self)
 end
 
 local function problem(self, message)
-  return nil, self.path .. ": " .. tostring(message):gsub("^.*: ", "")
+  return nil, "the journal " .. self.path .. " cannot be written: "
+    .. tostring(message):gsub("^.*: ", "")
 end
 
 -- Writes it anew, and opens it for appending. A rename puts all of it there, or nothing.

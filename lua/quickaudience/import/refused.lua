@@ -15,7 +15,8 @@ local Refused = {}
 local metatable = { __index = Refused }
 
 local function problem(path, message)
-  return nil, path .. ": " .. tostring(message):gsub("^.*: ", "")
+  return nil, "the file of refused lines " .. path .. " cannot be written: "
+    .. tostring(message):gsub("^.*: ", "")
 end
 
 --- How long a file is; 0 if there is none.
