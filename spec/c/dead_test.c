@@ -185,6 +185,21 @@ static void test_bounds_of_zero_keep_nothing(void **state) {
     qa_dead_free(NULL);
 }
 
+static void test_the_very_letter_is_known_again(void **state) {
+    (void)state;
+    qa_dead *dead = qa_dead_new(10, NO_BOUND, NULL);
+    qa_dead_letter other = SAMPLE;
+    assert_false(qa_dead_has(dead, &SAMPLE));
+    qa_dead_add(dead, &SAMPLE);
+    assert_true(qa_dead_has(dead, &SAMPLE));
+    other.wall_ms++;
+    assert_false(qa_dead_has(dead, &other));
+    other = SAMPLE;
+    other.length--;
+    assert_false(qa_dead_has(dead, &other));
+    qa_dead_free(dead);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_letter_is_kept_whole),
@@ -195,6 +210,7 @@ int main(void) {
         cmocka_unit_test(test_a_large_letter_makes_room_for_itself),
         cmocka_unit_test(test_a_letter_that_fits_nowhere_is_counted_and_the_others_stay),
         cmocka_unit_test(test_bounds_of_zero_keep_nothing),
+        cmocka_unit_test(test_the_very_letter_is_known_again),
     };
     return cmocka_run_group_tests_name("dead", tests, NULL, NULL);
 }

@@ -442,6 +442,23 @@ static void a_part_of_an_adopted_row_keeps_its_deadline(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
+/* What others left may be what fills the disk: it is delivered all the same. */
+static void it_needs_no_file_of_ones_own(void **state) {
+    world *w = *state;
+    fake_file *left = leave(w, 1, 30);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_opens = 1000000;
+    started_with_tens(state);
+    life l;
+    life_init(&l, w);
+    life_run(&l, 10 * SECOND);
+    assert_int_equal(world_stats(w).spool_status, QA_SPOOL_FULL);
+    assert_true(left->gone);
+    w->disk->fail_opens = 0;
+    life_run(&l, 10 * SECOND);
+    assert_int_equal(world_stats(w).spool_status, QA_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_oldest_comes_first_and_before_own_events),
@@ -465,6 +482,7 @@ int main(void) {
         TEST(a_backlog_larger_than_memory_takes_turns_with_new_events),
         TEST(a_part_of_an_adopted_row_holds_its_place_for_a_moment_only),
         TEST(a_part_of_an_adopted_row_keeps_its_deadline),
+        TEST(it_needs_no_file_of_ones_own),
     };
     return cmocka_run_group_tests_name("keeper_adopt", tests, NULL, NULL);
 }

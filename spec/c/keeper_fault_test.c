@@ -467,6 +467,62 @@ static void what_a_new_file_took_along_is_deleted_once_it_was_delivered(void **s
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
+/* ---- a disk on which there is no room even for deletions ---- */
+
+static world *spent(void **state, unsigned failures) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = failures;
+    life l;
+    life_init(&l, w);
+    life_run(&l, 200 * MS);
+    life_assert_all_once(&l, 20);
+    return w;
+}
+
+static void a_file_whose_rows_have_all_ended_goes_as_a_whole(void **state) {
+    world *w = spent(state, 1000);
+    assert_int_equal(w->disk->clears, 1);
+    assert_int_equal(fake_disk_events(w->disk), 0);
+    assert_int_equal(world_stats(w).spool_status, QA_OK);
+    w->disk->fail_commits = 0;
+    world_report(w, 10);
+    world_save(w);
+    assert_int_equal(fake_disk_events(w->disk), 10);
+}
+
+static void a_file_that_holds_what_has_not_ended_stays(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_step(w);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = 1000;
+    world_answer_all(w, world_ok());
+    for (int i = 0; i < 20; i++) {
+        world_keep(w);
+        world_advance(w, 100 * MS);
+    }
+    assert_int_equal(w->disk->clears, 0);
+    assert_int_equal(fake_disk_events(w->disk), 20); /* ten of them have a receipt */
+}
+
+static void a_file_with_a_dead_letter_stays(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 10);
+    world_save(w);
+    (void)fake_file_add_letter(world_file(w), "{\"n\":500}", false);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = 1000;
+    life l;
+    life_init(&l, w);
+    life_run(&l, SECOND);
+    assert_int_equal(w->disk->clears, 0);
+    assert_int_equal(world_file(w)->letter_count, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_failed_commit_refuses_new_events),
@@ -495,6 +551,9 @@ int main(void) {
         TEST(a_keeper_with_nothing_due_after_a_failure_sleeps),
         TEST(a_keeper_with_nothing_due_yet_after_a_failure_sleeps),
         TEST(what_a_new_file_took_along_is_deleted_once_it_was_delivered),
+        TEST(a_file_whose_rows_have_all_ended_goes_as_a_whole),
+        TEST(a_file_that_holds_what_has_not_ended_stays),
+        TEST(a_file_with_a_dead_letter_stays),
     };
     return cmocka_run_group_tests_name("keeper_fault", tests, NULL, NULL);
 }

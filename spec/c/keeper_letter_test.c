@@ -213,6 +213,20 @@ static void a_kill_after_its_row_was_written_finds_the_row(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
+static void a_flush_to_disk_waits_for_letters(void **state) {
+    world *w = started(state);
+    refuse_one(w);
+    uint64_t mark = qa_sender_save_begin(w->sender);
+    assert_false(qa_sender_save_done(w->sender, mark));
+    refuse_one(w); /* a later one is no part of it */
+    w->disk->fail_commits = 1;
+    world_keep(w);
+    assert_false(qa_sender_save_done(w->sender, mark));
+    world_advance(w, 100 * MS);
+    world_keep(w);
+    assert_true(qa_sender_save_done(w->sender, mark));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_dead_letter_is_written_at_once_with_its_reason),
@@ -225,6 +239,7 @@ int main(void) {
         TEST(a_marked_letter_is_not_lost_by_a_commit_that_fails),
         TEST(many_marked_letters_are_all_sent_once),
         TEST(a_kill_after_its_row_was_written_finds_the_row),
+        TEST(a_flush_to_disk_waits_for_letters),
     };
     return cmocka_run_group_tests_name("keeper_letter", tests, NULL, NULL);
 }

@@ -342,6 +342,27 @@ static void a_keeper_that_spares_all_of_it_sleeps(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up_kept, world_tear_down_kept)
 
+/* The disk takes nothing, and what waits for it leaves no room for what is on it. */
+static void what_waits_behind_a_gap_does_not_wait_for_a_broken_disk(void **state) {
+    world *w = *state;
+    w->config.queue_events = 100;
+    w->config.batch_events = 10;
+    world_start_kept(w);
+    life l;
+    life_init(&l, w);
+    l.deaf = true;
+    l.to_report = 300;
+    life_run(&l, SECOND);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->full = true;
+    l.to_report = 100; /* as many as there is room for */
+    life_run(&l, SECOND);
+    l.to_report = 0;
+    l.deaf = false;
+    assert_true(life_finish(&l, 60 * SECOND));
+    life_assert_all_once(&l, w->next_event);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(half_of_memory_is_used_while_the_service_is_away),
@@ -360,6 +381,7 @@ int main(void) {
         TEST(what_a_new_file_lost_behind_the_gap_is_dropped_and_reported),
         TEST(a_kill_loses_nothing_on_either_side_of_the_gap),
         TEST(a_keeper_that_spares_all_of_it_sleeps),
+        TEST(what_waits_behind_a_gap_does_not_wait_for_a_broken_disk),
     };
     return cmocka_run_group_tests_name("keeper_page", tests, NULL, NULL);
 }

@@ -517,6 +517,27 @@ static void test_a_child_neither_owns_nor_adopts_its_parents(void **state) {
     assert_int_equal(world_files(world, ".db", NULL, 0), 2);
 }
 
+static void test_a_cleared_spool_begins_anew(void **state) {
+    spool_world *world = *state;
+    char before[256], after[256];
+    qa_error error;
+    qa_spool *spool = world_spool(world);
+    world_put(spool, 1, 3000);
+    world_put(spool, 2, 3000);
+    assert_int_equal(world_files(world, ".db", before, sizeof before), 1);
+    assert_int_equal(spool->engine->clear(spool, &error), QA_OK);
+    assert_int_equal(world_gauges(spool).rows, 0);
+    assert_int_equal(world_gauges(spool).generation, 0); /* nothing is to be put again */
+    assert_int_equal(world_files(world, ".db", after, sizeof after), 1);
+    assert_string_not_equal(before, after);
+    assert_int_equal(access(before, F_OK), -1);
+    world_put(spool, 3, 3000);
+    assert_int_equal(world_read(spool, 0)->count, 1);
+    assert_int_equal(delete_row(spool, 3), QA_OK);
+    close_all(spool);
+    assert_int_equal(world_files(world, "", NULL, 0), 0);
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -541,6 +562,7 @@ int main(void) {
         CASE(test_what_a_removal_left_behind_is_cleaned_up),
         CASE(test_two_adopters_never_take_the_same),
         CASE(test_a_child_neither_owns_nor_adopts_its_parents),
+        CASE(test_a_cleared_spool_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,11 +199,9 @@ describe("a spool's directory", function()
     local client = new_client()
     report(client, "u-", 20)
     assert(client:flush(10))
-    local listed
-    wait_until("they are not written", function()
-      listed = command("dead list --json")
-      return select(2, listed:gsub("\n", "")) == 2
-    end)
+    assert(client:flush_to_disk(10))
+    local listed = command("dead list --json")
+    assert.equal(2, select(2, listed:gsub("\n", "")))
     local ids = {}
     for line in listed:gmatch("[^\n]+") do
       local letter = cjson.decode(line)

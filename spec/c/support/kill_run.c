@@ -215,7 +215,7 @@ static size_t await_letters(spool_clients *world) {
 static void finish_with_letter(spool_clients *world) {
     static const collector_manners good = {.poison = POISON};
     collector_behave(world->service, &good);
-    (void)await_letters(world);
+    assert_int_equal(await_letters(world), 1);
     assert_int_equal(await_letters(world), 1);
 }
 
