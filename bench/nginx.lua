@@ -10,7 +10,7 @@ local rows = require "bench.rows"
 
 local upstream, service, folder = arg[1], arg[2], arg[3]
 local rounds = tonumber(os.getenv("BENCH_ROUNDS")) or 5
-local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 3
+local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 2
 
 local RPS_TARGET, P99_TARGET = 0.75, 1.25
 local KINDS = { "empty", "hook", "peer", "log" }
@@ -65,22 +65,29 @@ end
 
 local UNITS = { us = 1e-6, ms = 1e-3, s = 1 }
 
--- Of one run: requests per second, the 99th percentile of the latency (seconds), and the CPU time
--- of a request (seconds), in the event loop and in the whole worker.
-local function measure(pid, url)
-  local loop, all = cpu(pid)
-  local text = output_of(string.format("wrk -t1 -c16 -d%ds --latency '%s?u=u-42' 2>&1", seconds,
-    url))
+-- Of one run: requests per second, the 99th percentile of the latency (seconds), requests.
+local function wrk(url, options)
+  local text = output_of(string.format("wrk -t1 -c16 -d%ds %s --latency '%s?u=u-42' 2>&1", seconds,
+    options, url))
   local rps = tonumber(text:match("Requests/sec:%s+([%d.]+)"))
   local value, unit = text:match("99%%%s+([%d.]+)(%a+)")
   if not rps or text:find("Non-2xx", 1, true) then error("bench: wrk said: " .. text) end
-  local requests = tonumber(text:match("(%d+) requests in"))
+  return rps, tonumber(value) * UNITS[unit], tonumber(text:match("(%d+) requests in"))
+end
+
+-- At full load, with the CPU time of a request (seconds) in the event loop and in the whole worker.
+-- Then with a pause of a millisecond after each answer: what a request waits for then is the server,
+-- not the others that the load generator has sent meanwhile.
+local function measure(pid, url)
+  local loop, all = cpu(pid)
+  local rps, p99, requests = wrk(url, "")
   local loop_after, all_after = cpu(pid)
-  return { rps = rps, p99 = tonumber(value) * UNITS[unit], loop = (loop_after - loop) / requests,
+  local _, calm = wrk(url, "-s bench/pause.lua")
+  return { rps = rps, p99 = p99, calm = calm, loop = (loop_after - loop) / requests,
     all = (all_after - all) / requests }
 end
 
-local FIGURES = { "rps", "p99", "loop", "all" }
+local FIGURES = { "rps", "p99", "calm", "loop", "all" }
 
 -- Rounds go through all kinds in turn, so that a slow moment of the machine meets each alike.
 local function measure_place(base, pid, place)
@@ -110,9 +117,12 @@ local function print_kind(name, one, empty, ours)
   rows.print { figure = name .. ", requests/s", ours = ("%.0f"):format(one.rps),
     yardstick = ("%.0f"):format(empty.rps), value = one.rps / empty.rps,
     target = ours and RPS_TARGET or nil, over = true }
-  rows.print { figure = name .. ", p99", ours = ("%.2f ms"):format(one.p99 * 1e3),
-    yardstick = ("%.2f ms"):format(empty.p99 * 1e3), value = one.p99 / empty.p99,
-    target = ours and P99_TARGET or nil }
+  for _, row in ipairs { { "p99, with pauses", "calm" }, { "p99, at full load", "p99" } } do
+    local mine, other = one[row[2]], empty[row[2]]
+    rows.print { figure = name .. ", " .. row[1], ours = ("%.2f ms"):format(mine * 1e3),
+      yardstick = ("%.2f ms"):format(other * 1e3), value = mine / other,
+      target = ours and P99_TARGET or nil }
+  end
   rows.print { figure = name .. ", CPU of the event loop", ours = micros(one.loop),
     yardstick = micros(empty.loop), value = one.loop / empty.loop }
   rows.print { figure = name .. ", CPU of the worker", ours = micros(one.all),
