@@ -1,5 +1,5 @@
 /* dead.c
- * The dead letters that a client without a spool keeps: refused events, each with the reason.
+ * The dead letters that a client keeps in memory: refused events, each with the reason.
  * Does not know why the service refuses an event, nor how one is sent again.
  * SPDX-License-Identifier: MIT */
 #include "dead.h"

@@ -1,5 +1,5 @@
 /* dead.h
- * The dead letters that a client without a spool keeps: refused events, each with the reason.
+ * The dead letters that a client keeps in memory: refused events, each with the reason.
  * Does not know why the service refuses an event, nor how one is sent again.
  * SPDX-License-Identifier: MIT */
 #ifndef QA_DEAD_H

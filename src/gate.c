@@ -77,8 +77,8 @@ static void say(qa_gate *gate, qa_status reason, const char *message) {
 /* The next probe is after a back-off; `counts` is false for those that failed together with one
  * that was counted. */
 static void back_off(qa_gate *gate, bool counts, int64_t now_us, int64_t floor_us) {
+    gate->unproven = false;
     if (counts) {
-        gate->unproven = false;
         gate->epoch++;
         if (gate->failures < UINT32_MAX)
             gate->failures++;

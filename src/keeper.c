@@ -249,8 +249,9 @@ void qa_keeper_acknowledge(qa_sender *sender, qa_batch *batch) {
         qa_spool *spool = receipts_of(keeper, &batch->slices[i]);
         if (spool == NULL)
             continue;
+        uint64_t row = chunk->row;
         qa_sender_unlock(sender); /* the spool stays: a chunk of it is under way */
-        bool noted = keeper->engine->receipt(spool, chunk->row);
+        bool noted = keeper->engine->receipt(spool, row);
         qa_sender_lock(sender);
         chunk->receipted = noted;
     }
@@ -265,7 +266,8 @@ void qa_keeper_land(qa_keeper *keeper, const qa_batch *batch) {
             (store == NULL || chunk->store->is_own))
             store = chunk->store;
     }
-    if (store == NULL || keeper->status != QA_OK)
+    if (store == NULL || keeper->status != QA_OK ||
+        (!store->is_own && store->retry_at_us > 0))
         return;
     store->landing++;
     qa_keeper_wake(keeper); /* it waits for a change that nothing else may tell of */

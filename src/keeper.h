@@ -51,8 +51,8 @@ void qa_keeper_bury(qa_sender *sender, uint64_t seq, const qa_dead_letter *lette
 /* Whether new events are refused because the disk fails; QA_OK: no. */
 qa_status qa_keeper_admit(const qa_keeper *keeper, qa_error *error);
 
-/* The same request, with the lock held: where there is no receipt, it counts as under way until
- * its rows are deleted, so that after a crash no more than max_in_flight requests are repeated. */
+/* The service took all of a request: where there is no receipt (qa_keeper_acknowledge), it counts as
+ * under way until its rows are deleted, so that after a crash no more than max_in_flight requests are repeated. */
 void qa_keeper_land(qa_keeper *keeper, const qa_batch *batch);
 uint32_t qa_keeper_landing(const qa_keeper *keeper);
 

@@ -349,13 +349,16 @@ static void tell(qa_sender *sender) {
 /* Whether nothing in the store is worth keeping, though its rows couldn't be deleted. */
 static bool is_spent(const qa_keeper *keeper, const qa_keeper_store *store) {
     qa_spool_gauges gauges;
-    uint64_t gone = 0;
+    uint64_t gone = 0, rows = 0;
     if (store->left > 0 || store->gone == NULL)
         return false;
     keeper->engine->gauges(store->spool, &gauges);
-    for (const qa_chunk *chunk = store->gone; chunk != NULL; chunk = chunk->next_fresh)
+    for (const qa_chunk *chunk = store->gone; chunk != NULL; chunk = chunk->next_fresh) {
         gone += chunk->disk == QA_CHUNK_STORED;
-    return gone == store->chunks && gauges.letters == 0;
+        rows += chunk->disk == QA_CHUNK_STORED || chunk->salvaged;
+    }
+    /* A new file may have taken rows along whose chunks live and are to be put there again. */
+    return gone == store->chunks && gauges.rows <= rows && gauges.letters == 0;
 }
 
 /* On a full disk a deletion needs room too. Once all of a file has ended, it can go as a whole. */
@@ -376,6 +379,7 @@ static bool make_room(qa_sender *sender, qa_keeper_store *store) {
 bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us) {
     qa_keeper *keeper = sender->keeper;
     qa_error error = {.status = QA_OK};
+    bool cleared = false;
     if (!collect_own(sender, keeper, *now_us))
         return false;
     qa_sender_unlock(sender);
@@ -393,13 +397,14 @@ bool qa_keeper_commit_own(qa_sender *sender, int64_t *now_us) {
         qa_keeper_well(keeper);
     } else {
         qa_keeper_fail(keeper, &error, *now_us);
-        if (status == QA_SPOOL_FULL && make_room(sender, &keeper->own))
+        cleared = status == QA_SPOOL_FULL && make_room(sender, &keeper->own);
+        if (cleared)
             qa_keeper_well(keeper);
     }
     qa_keeper_read_gauges(sender);
     qa_keeper_evict(sender, *now_us);
     tell(sender);
-    return status == QA_OK;
+    return status == QA_OK || cleared;
 }
 
 /* Deletes and changes of adopted rows. */
@@ -433,10 +438,12 @@ bool qa_keeper_commit_adopted(qa_sender *sender, int64_t now_us) {
     qa_sender_lock(sender);
     apply(sender, keeper, status == QA_OK);
     free_places(keeper, &keeper->adopted.landing_now);
+    if (status != QA_OK)
+        free_places(keeper, &keeper->adopted.landing);
     if (status == QA_SPOOL_FULL)
         (void)make_room(sender, &keeper->adopted);
-    if (status != QA_OK)
-        keeper->adopted.retry_at_us = qa_clock_add(now_us, RETRY_MAX_US);
+    keeper->adopted.retry_at_us =
+        status == QA_OK ? INT64_MIN : qa_clock_add(now_us, RETRY_MAX_US);
     tell(sender);
     return status == QA_OK;
 }

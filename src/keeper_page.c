@@ -1,6 +1,6 @@
 /* keeper_page.c
  * The keeper's way back: what leaves memory for the disk, and what is read from there.
- * Does not know when something is written (keeper.c).
+ * Does not know when something is written (keeper_step.c).
  * SPDX-License-Identifier: MIT */
 #include "keeper_state.h"
 
@@ -247,7 +247,7 @@ static bool read_page(qa_sender *sender, qa_keeper_store *store, int64_t now_us)
         store->next = chunk->row + 1;
         put_back(sender, store, chunk, now_us);
     }
-    if (status != QA_OK)
+    if (status != QA_OK || (into.no_memory && !any))
         store->retry_at_us = qa_clock_add(now_us, RETRY_MAX_US);
     if (store->is_own)
         qa_keeper_read_gauges(sender);

@@ -22,7 +22,7 @@ enum {
 
 /* One spool, own or adopted, and which of its rows aren't in memory. */
 typedef struct qa_keeper_store {
-    qa_spool *spool; /* touched by the keeper's thread alone, without the lock; NULL: none */
+    qa_spool *spool; /* NULL: none. Used by the keeper's thread alone, but for receipts */
     bool is_own;
     uint64_t left;       /* events that are on disk alone, as far as is known */
     uint64_t next;       /* no row with a smaller id is on disk alone */

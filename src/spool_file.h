@@ -12,7 +12,7 @@
 
 #include "spool.h"
 
-/* Measured (bench/c/spool_bench.c): with pages of 4 KiB a chunk takes in half as many bytes a
+/* Measured (bench/queues.c): with pages of 4 KiB a chunk takes in half as many bytes a
  * second, and above 16 KiB single small chunks cost more than large ones gain. */
 #define QA_SPOOL_PAGE 16384
 #define QA_SPOOL_WAL_BYTES 16777216 /* the log is written back from here on */

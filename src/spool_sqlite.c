@@ -65,6 +65,8 @@ static void leave_place(place *at, const char *directory, bool remove) {
 
 static qa_status open_place(sqlite_spool *self, place *at, qa_spool_mode mode, bool *damaged,
                             qa_error *error) {
+    qa_error ignored;
+    error = error != NULL ? error : &ignored;
     *damaged = false;
     char *path = qa_spool_directory_path(self->directory, at->name, QA_SPOOL_DB);
     if (path == NULL)
@@ -118,6 +120,8 @@ static void set_aside(sqlite_spool *self, const char *name) {
 
 static void move_in(sqlite_spool *self, const place *next) {
     (void)pthread_mutex_lock(&self->receipts);
+    if (self->at.receipts != NULL && next->receipts != NULL) /* none may be noted in between */
+        qa_spool_receipts_copy(self->at.receipts, next->receipts);
     self->at = *next;
     (void)pthread_mutex_unlock(&self->receipts);
     self->data_version = 0;
@@ -139,9 +143,6 @@ static qa_status move_out(sqlite_spool *self, bool damaged, qa_error *error) {
     self->at.file->damaged = true; /* nothing is to be written to it any more */
     qa_spool_file_close(self->at.file);
     self->at.file = NULL;
-    (void)pthread_mutex_lock(&self->receipts);
-    qa_spool_receipts_copy(self->at.receipts, next.receipts);
-    (void)pthread_mutex_unlock(&self->receipts);
     place old = self->at;
     move_in(self, &next);
     if (damaged && named)
@@ -253,10 +254,8 @@ static bool is_leftover(sqlite_spool *self) {
     char *endpoint = qa_spool_file_meta(self->at.file, "endpoint");
     bool finished = endpoint != NULL;
     free(endpoint);
-    if (!finished)
-        return self->counts.rows == 0 && self->counts.letters == 0;
-    return self->counts.rows == 0 && self->counts.letters == 0 &&
-           qa_spool_file_is_for(self->at.file, &self->config.target);
+    bool empty = self->counts.rows == 0 && self->counts.letters == 0;
+    return empty && (!finished || qa_spool_file_is_for(self->at.file, &self->config.target));
 }
 
 /* Deletes the rows that the last owner had receipts for. */

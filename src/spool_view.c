@@ -52,6 +52,8 @@ static qa_spool_file *open_file(const char *directory, const char *name, qa_erro
 typedef struct receipts {
     uint64_t ids[QA_SPOOL_RECEIPT_SLOTS];
     uint32_t count;
+    uint64_t last; /* row that was looked at */
+    bool any, shown;
     qa_spool_visit_row *visit;
     void *context;
 } receipts;
@@ -78,11 +80,14 @@ static qa_status count_rows(qa_spool_file *file, qa_spool_counts *counts, qa_err
 }
 
 static bool visit_pending(void *context, const qa_spool_row *row) {
-    const receipts *list = context;
+    receipts *list = context;
+    list->last = row->id;
+    list->any = true;
     for (uint32_t i = 0; i < list->count; i++) {
         if (list->ids[i] == row->id)
             return true;
     }
+    list->shown = true;
     return list->visit(list->context, row);
 }
 
@@ -93,8 +98,14 @@ static qa_status read_rows(qa_spool_file *file, uint64_t after, size_t max_rows,
         return QA_NO_MEMORY;
     list->visit = visit;
     list->context = context;
-    qa_status status =
-        qa_spool_rows_read(file, after, max_rows, max_bytes, visit_pending, list, error);
+    list->last = after;
+    list->shown = false;
+    qa_status status;
+    do { /* a page of nothing but receipted rows is not the end */
+        list->any = false;
+        status = qa_spool_rows_read(file, list->last, max_rows, max_bytes, visit_pending, list,
+                                    error);
+    } while (status == QA_OK && list->any && !list->shown);
     free(list);
     return status;
 }

@@ -221,8 +221,10 @@ function M.setup(config)
   if not before then order[#order + 1] = site.name end
   -- Hooks hold the site: it stays the same table.
   local kept = before or {}
+  local skipped = kept.skipped
   for key in pairs(kept) do kept[key] = nil end
   for key, value in pairs(site) do kept[key] = value end
+  kept.skipped = skipped or kept.skipped -- they hold this one too
   sites[site.name] = kept
   if problem then say(problem) end
   if site.settings and ngx.get_phase() == "init" then

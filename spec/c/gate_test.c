@@ -181,6 +181,17 @@ static void only_a_back_off_relents(void **state) {
     assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
 }
 
+static void what_fails_late_ends_the_trial_too(void **state) {
+    (void)state;
+    qa_gate_pass first = qa_gate_enter(&gate, false), late = qa_gate_enter(&gate, false);
+    go_wrong(first, 0, -1);
+    qa_gate_relent(&gate, qa_gate_enter(&gate, false));
+    assert_true(gate.unproven);
+    go_wrong(late, 1, 5000);
+    assert_int_equal(gate.state, QA_STATE_BACKING_OFF);
+    assert_false(gate.unproven);
+}
+
 static void who_goes_in_regardless_is_no_probe_but_may_open_it(void **state) {
     (void)state;
     qa_gate_pause(&gate, qa_gate_enter(&gate, false), 0, QA_AUTH, "no");
@@ -215,6 +226,7 @@ int main(void) {
         TEST(one_that_relents_goes_on_from_where_it_was),
         TEST(only_a_back_off_relents),
         TEST(who_goes_in_regardless_is_no_probe_but_may_open_it),
+        TEST(what_fails_late_ends_the_trial_too),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
 }

@@ -459,6 +459,25 @@ static void it_needs_no_file_of_ones_own(void **state) {
     assert_int_equal(world_stats(w).spool_status, QA_OK);
 }
 
+/* Its deletions fail and there are no receipts: that is no reason to hold anybody's requests back. */
+static void one_that_cannot_be_written_holds_nobody_up(void **state) {
+    world *w = *state;
+    fake_file *left = fake_disk_leave(w->disk);
+    for (uint64_t i = 0; i < 100; i++)
+        fake_file_add(left, 1 + i, i * 10, 10, w->wall_ms - 1000, 100 * 1000);
+    w->next_event = 1000;
+    w->config.batch_events = 10;
+    w->disk->receipts_refused = true;
+    world_start_kept(w);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = 1000000;
+    life l;
+    life_init(&l, w);
+    life_run(&l, 10 * SECOND);
+    life_assert_all_once(&l, 1000);
+    w->disk->fail_commits = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_oldest_comes_first_and_before_own_events),
@@ -483,6 +502,7 @@ int main(void) {
         TEST(a_part_of_an_adopted_row_holds_its_place_for_a_moment_only),
         TEST(a_part_of_an_adopted_row_keeps_its_deadline),
         TEST(it_needs_no_file_of_ones_own),
+        TEST(one_that_cannot_be_written_holds_nobody_up),
     };
     return cmocka_run_group_tests_name("keeper_adopt", tests, NULL, NULL);
 }

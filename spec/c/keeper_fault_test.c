@@ -523,6 +523,43 @@ static void a_file_with_a_dead_letter_stays(void **state) {
     assert_int_equal(world_file(w)->letter_count, 1);
 }
 
+/* A new file took the rows along; their chunks are unwritten until they are put there again. */
+static void a_file_that_took_rows_along_is_not_spent(void **state) {
+    world *w = started_with_tens(state);
+    world_report(w, 20);
+    world_save(w);
+    world_step(w);
+    fake_file_renew(world_file(w), 0);
+    world_answer_all(w, world_ok());
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = 100;
+    world_advance(w, 1100 * MS); /* the keeper sees the new file */
+    for (int i = 0; i < 3; i++) {
+        world_keep(w);
+        world_advance(w, 200 * MS);
+    }
+    assert_int_equal(w->disk->clears, 0);
+    assert_true(fake_disk_events(w->disk) >= 10);
+    w->disk->fail_commits = 0;
+}
+
+static void at_the_end_the_room_that_was_made_is_used(void **state) {
+    world *w = *state;
+    w->config.batch_events = 10;
+    world_start_kept(w);
+    world_report(w, 10);
+    world_save(w);
+    world_step(w);
+    world_answer_all(w, world_ok());
+    world_report(w, 5);
+    w->disk->failure = QA_SPOOL_FULL;
+    w->disk->fail_commits = 1;
+    world_end(w);
+    assert_int_equal(w->disk->clears, 1);
+    assert_int_equal(fake_disk_events(w->disk), 5);
+    assert_int_equal(world_stats(w).counts.dropped[QA_DROP_CLOSED], 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_failed_commit_refuses_new_events),
@@ -554,6 +591,8 @@ int main(void) {
         TEST(a_file_whose_rows_have_all_ended_goes_as_a_whole),
         TEST(a_file_that_holds_what_has_not_ended_stays),
         TEST(a_file_with_a_dead_letter_stays),
+        TEST(a_file_that_took_rows_along_is_not_spent),
+        TEST(at_the_end_the_room_that_was_made_is_used),
     };
     return cmocka_run_group_tests_name("keeper_fault", tests, NULL, NULL);
 }

@@ -535,6 +535,64 @@ static void test_the_log_stays_small(void **state) {
     spool->engine->close(spool);
 }
 
+static bool any_letter(void *context, const qa_spool_letter *letter) {
+    (void)letter;
+    ++*(size_t *)context;
+    return true;
+}
+
+/* The old file has gone and there is no room for another one: every call says so, until there is. */
+static void test_a_spool_without_a_file_waits_for_room(void **state) {
+    spool_world *world = *state;
+    char message[QA_ERROR_MAX];
+    size_t letters = 0;
+    qa_error error;
+    qa_spool *spool = world_spool(world);
+    world_put(spool, 1, 3000);
+    fault_vfs_set(FAULT_FULL, 1);
+    assert_int_equal(spool->engine->clear(spool, &error), QA_SPOOL_FULL);
+    assert_int_equal(world_files(world, ".db", NULL, 0), 0);
+    qa_spool_op op = {.verb = QA_SPOOL_PUT, .row = world_row(2, 3000)};
+    assert_int_equal(world_try(spool, &op, message, sizeof message), QA_SPOOL_FULL);
+    assert_int_not_equal(
+        spool->engine->letters(spool, 0, 32, false, any_letter, &letters, NULL), QA_OK);
+    assert_int_not_equal(spool->engine->tend(spool, NULL), QA_OK);
+    assert_false(spool->engine->receipt(spool, 1));
+    assert_int_equal(world_gauges(spool).rows, 0);
+    fault_vfs_set(FAULT_NONE, 0);
+    assert_int_equal(world_try(spool, &op, message, sizeof message), QA_OK);
+    expect_rows(spool, 2, 1);
+    fault_vfs_set(FAULT_FULL, 1);
+    (void)spool->engine->clear(spool, NULL);
+    spool->engine->close(spool); /* without a file */
+    fault_vfs_set(FAULT_NONE, 0);
+}
+
+static bool count_row(void *context, const qa_spool_row *row) {
+    (void)row;
+    ++*(size_t *)context;
+    return true;
+}
+
+static void test_damage_found_on_a_full_disk_is_told(void **state) {
+    spool_world *world = *state;
+    char path[256];
+    size_t rows = 0;
+    qa_spool *left = world_spool(world);
+    for (uint64_t id = 1; id < 20; id++)
+        world_put(left, id, LARGE);
+    left->engine->close(left);
+    assert_int_equal(world_files(world, ".db", path, sizeof path), 1);
+    world_scribble(path, 25 * PAGE, 2000);
+    qa_spool *adopted = world_adopt(world);
+    assert_non_null(adopted);
+    fault_vfs_set(FAULT_FULL, 1);
+    assert_int_not_equal(
+        adopted->engine->read(adopted, 0, SIZE_MAX, SIZE_MAX, count_row, &rows, NULL), QA_OK);
+    fault_vfs_set(FAULT_NONE, 0);
+    adopted->engine->close(adopted);
+}
+
 static void test_a_real_disk_that_is_full(void **state) {
     spool_world *world = *state;
     char message[QA_ERROR_MAX];
@@ -597,6 +655,8 @@ int main(void) {
         CASE(test_a_large_file_shrinks_when_it_is_empty),
         CASE(test_the_log_stays_small),
         CASE(test_a_real_disk_that_is_full),
+        CASE(test_a_spool_without_a_file_waits_for_room),
+        CASE(test_damage_found_on_a_full_disk_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,21 @@ static void test_what_was_acknowledged_is_not_shown(void **state) {
     spool->engine->close(spool);
 }
 
+static void test_a_page_of_what_was_acknowledged_is_not_the_end(void **state) {
+    spool_world *world = *state;
+    qa_spool *spool = world_spool(world);
+    for (uint64_t id = 1; id <= 30; id++)
+        world_put(spool, id, 100);
+    for (uint64_t id = 1; id <= 20; id++)
+        assert_true(spool->engine->receipt(spool, id));
+    seen all = look(world);
+    uint64_t events = 0;
+    assert_int_equal(qa_spool_view_rows(world->spool, all.name, 0, 10, SIZE_MAX, count_row, &events,
+                                        NULL), QA_OK);
+    assert_int_equal(events, 10 * world_row(1, 100).events);
+    spool->engine->close(spool);
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -181,6 +196,7 @@ int main(void) {
         CASE(test_damage_is_told_and_nothing_moved),
         CASE(test_what_is_not_there_is_said),
         CASE(test_what_was_acknowledged_is_not_shown),
+        CASE(test_a_page_of_what_was_acknowledged_is_not_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

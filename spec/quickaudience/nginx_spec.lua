@@ -266,6 +266,31 @@ describe("nginx", function()
       assert.is_nil(last)
     end)
 
+    it("takes 200 values, and says so where there are more", function()
+      local wanted = { customer_id = "$u", event_code = "e", attributes = {} }
+      for i = 1, 198 do wanted.attributes["a" .. i] = "constant " .. i end
+      local event = run(wanted, { u = "1" })
+      assert.equal("constant 198", event.attributes.a198)
+      wanted.attributes.one_more = "x"
+      local made, problem = require("quickaudience.nginx.hook").compile(wanted, { skipped = {} },
+        error, pass)
+      assert.is_nil(made)
+      assert.truthy(problem:find("^hook: more than 200 values"), problem)
+    end)
+
+    it("counts on when setup is called again, in init_worker", function()
+      qa.setup(config())
+      local made = qa.hook { event_code = "e", customer_id = "$u" }
+      ngx.var = {}
+      made()
+      qa.setup(config())
+      made()
+      assert.is_true(qa.report(EVENT))
+      ngx.printed = ""
+      qa.metrics()
+      assert.truthy(ngx.printed:find('requests_skipped_total{[^}]*"no_customer"[^}]*} 2\n'))
+    end)
+
     it("takes the first customer id that is there, and counts who has none", function()
       local wanted = { event_code = "e", customer_id = { "$remote_user", { cookie = "uid" },
         { header = "X-User" } } }

@@ -83,15 +83,15 @@ function Writer:add(...)
   self.lines[#self.lines + 1] = string.format(...)
 end
 
--- The expression of a source; what is no literal is handed to the chunk by its place in `values`.
+-- The expression of a source; what is no literal is handed to the chunk by its place in `values`: as
+-- one table, because a function has room for few names from outside.
 function Writer:expression(source)
   if source.variable then return string.format("var[%q]", source.variable) end
   if type(source.constant) == "boolean" then return tostring(source.constant) end
   local value = source.constant
   if source.call then value, self.calls = source.call, true end
   self.values[#self.values + 1] = value
-  local name = "value_" .. #self.values
-  self.names[#self.names + 1] = name
+  local name = "values[" .. #self.values .. "]"
   return source.call and name .. "()" or name
 end
 
@@ -207,14 +207,12 @@ local load_text = rawget(_G, "loadstring") or load
 
 local function build(wanted, site, open, done)
   check_keys(wanted)
-  local writer = setmetatable({ lines = {}, names = {}, values = {}, shape = {}, arguments = {},
-    calls = false }, Writer)
+  local writer = setmetatable({ lines = {}, values = {}, shape = {}, arguments = {}, calls = false }, Writer)
   writer:conditions(wanted)
   writer:customer(wanted.customer_id)
   writer:members(wanted)
-  local names = #writer.names > 0 and ", " .. table.concat(writer.names, ", ") or ""
   local source = table.concat({
-    "local ngx, site, open, done, random, skipped, shape" .. names .. " = ...",
+    "local ngx, site, open, done, random, skipped, shape, values = ...",
     "local report, owner",
     "return function()",
     "  local var, value = ngx.var, nil",
@@ -222,9 +220,8 @@ local function build(wanted, site, open, done)
     REPORT:format(table.concat(writer.arguments, ", ")),
   }, "\n")
   local chunk = assert(load_text(source, "=quickaudience.hook"))
-  local values = table.unpack or unpack
   local made = chunk(ngx, site, open, done, math.random, site.skipped, writer.shape,
-    values(writer.values))
+    writer.values)
   return made, writer.calls
 end
 
