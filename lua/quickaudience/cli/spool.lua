@@ -89,7 +89,7 @@ end
 
 local function owner_text(file)
   if file.corrupt then return "set aside" end
-  if file.owner == 0 then return "nobody" end
+  if file.owner == 0 then return "none" end
   return file.owner > 0 and string.format("pid %.0f", file.owner) or "yes"
 end
 

@@ -110,7 +110,7 @@ describe("quickaudience spool", function()
     assert.truthy(out:find("/dir: 2 files, 5.0 MiB, 3 pending events, 3 dead letters\n", 1, true))
     assert.truthy(out:find("qa%-a%.db%s+pid 4711%s+3%s+1 m %d s%s+2%s+1%.5 KiB%s+"
       .. "https://s%.example/p org\n"), out)
-    assert.truthy(out:find("qa%-b%.db%s+nobody%s+0%s+%-%s+1%s+5%.0 MiB"), out)
+    assert.truthy(out:find("qa%-b%.db%s+none%s+0%s+%-%s+1%s+5%.0 MiB"), out)
     assert.same({ run("/dir", "list") }, { code, out, err })
   end)
 
