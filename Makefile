@@ -186,8 +186,9 @@ test-long: test-long-c test-long-lua
 test-long-c: $(LONG_TESTS:%=build/core/test/%)
 	.ci/suite --each long $^
 
+# They watch processes for a minute at a time: some twenty minutes in all.
 test-long-lua:
-	$(MAKE) test-lua SPEC=spec/long SUITE=long-lua-$(LUA_VERSION)
+	SUITE_TIMEOUT=3600 $(MAKE) test-lua SPEC=spec/long SUITE=long-lua-$(LUA_VERSION)
 
 test-clang:
 	.ci/suite --check clang $(CLANG) $(BASE_CFLAGS) $(LUA_CFLAGS) -Isrc -Ispec/c \
