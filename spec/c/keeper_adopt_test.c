@@ -27,14 +27,6 @@ static fake_file *leave(world *w, size_t rows, uint64_t first) {
     return file;
 }
 
-static world *started_with_tens(void **state) {
-    world *w = *state;
-    w->config.batch_events = 10;
-    w->config.max_in_flight = 1;
-    world_start_kept(w);
-    return w;
-}
-
 /* The first event of the request that is under way. */
 static uint64_t under_way(const world *w) {
     size_t index = fake_transport_first_open(&w->transport);
@@ -78,7 +70,7 @@ static void their_order_is_that_of_their_rows(void **state) {
     leave(w, 40, 0);
     w->next_event = 400;
     w->config.queue_events = 200; /* four pages and more */
-    started_with_tens(state);
+    world_started_with_tens(state);
     assert_in_range(world_stats(w).counts.spooled - world_stats(w).spool_paged, 50, 100);
     life l;
     life_init(&l, w);
@@ -90,7 +82,7 @@ static void their_order_is_that_of_their_rows(void **state) {
 static void receipts_and_deletions_go_to_the_file_they_are_about(void **state) {
     world *w = *state;
     fake_file *left = leave(w, 2, 0);
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_step(w);
     world_answer_all(w, world_ok());
     assert_int_equal(left->receipt_count, 1);
@@ -111,7 +103,7 @@ static void without_a_receipt_the_place_is_free_after_the_deletion(void **state)
     world *w = *state;
     fake_file *left = leave(w, 2, 0);
     w->disk->receipts_refused = true;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_step(w);
     world_answer_all(w, world_ok());
     world_step(w);
@@ -126,7 +118,7 @@ static void without_a_receipt_the_place_is_free_after_the_deletion(void **state)
 }
 
 static void what_is_left_later_is_found_within_three_seconds(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     life l;
     life_init(&l, w);
     life_run(&l, 10 * SECOND);
@@ -140,7 +132,7 @@ static void what_is_left_later_is_found_within_three_seconds(void **state) {
 static void none_is_taken_while_memory_is_in_use(void **state) {
     world *w = *state;
     w->config.queue_events = 100;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 30);
     fake_file *left = leave(w, 1, 30);
     life l;
@@ -164,7 +156,7 @@ static void their_deadlines_survive(void **state) {
     fake_file_add(left, 2, 10, 10, w->wall_ms - 299 * 1000, 300 * 1000);
     fake_file_add(left, 3, 20, 10, w->wall_ms - 100 * 1000, 300 * 1000);
     w->next_event = 30;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     l.http_status = 503;
@@ -186,7 +178,7 @@ static void a_clock_that_was_set_back_gives_no_more_than_the_deadline(void **sta
     world *w = *state;
     fake_file *left = leave(w, 1, 0);
     left->rows[0].row.deadline_wall_ms = w->wall_ms + INT64_C(86400) * 1000;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     l.http_status = 503;
@@ -201,7 +193,7 @@ static void their_attempts_go_on(void **state) {
     fake_file *left = leave(w, 1, 0);
     left->rows[0].row.attempts = 4;
     left->rows[0].row.possibly_stored = true;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_step(w);
     world_answer_all(w, world_failure(QA_NETWORK, QA_DELIVERY_UNSENT));
     world_advance(w, SECOND);
@@ -216,7 +208,7 @@ static void their_attempts_go_on(void **state) {
 static void a_part_of_an_adopted_row_is_rewritten_where_it_is(void **state) {
     world *w = *state;
     fake_file *left = leave(w, 1, 0);
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_step(w);
     world_answer_all(w, world_http(413, NULL));
     world_step(w);
@@ -238,7 +230,7 @@ static void a_row_that_cannot_be_read_is_dropped_and_reported(void **state) {
     fake_file *left = leave(w, 3, 0);
     left->rows[1].unreadable = true;
     w->disk->damaged = true;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     assert_true(life_finish(&l, SECOND));
@@ -256,7 +248,7 @@ static void rows_that_nobody_counted_are_accepted_when_they_are_read(void **stat
     world *w = *state;
     fake_file *left = leave(w, 1, 0);
     w->config.queue_events = 80; /* a page is two rows */
-    started_with_tens(state);
+    world_started_with_tens(state);
     assert_int_equal(world_stats(w).counts.accepted, 10);
     fake_file_add(left, 100, 10, 10, w->wall_ms, LEFT_MS);
     life l;
@@ -274,7 +266,7 @@ static void letters_move_to_the_own_spool(void **state) {
     fake_file *left = leave(w, 1, 0);
     uint64_t plain = fake_file_add_letter(left, "{\"n\":70}", false)->id;
     uint64_t marked = fake_file_add_letter(left, "{\"n\":10}", true)->id;
-    started_with_tens(state);
+    world_started_with_tens(state);
     const fake_file *own = world_file(w);
     assert_int_equal(left->letter_count, 0);
     assert_int_equal(own->letter_count, 2);
@@ -299,7 +291,7 @@ static void a_file_of_letters_alone_is_emptied_and_goes(void **state) {
     fake_file *left = fake_disk_leave(w->disk), *next = leave(w, 1, 0);
     for (int i = 0; i < 100; i++)
         fake_file_add_letter(left, "{\"n\":70}", false);
-    started_with_tens(state);
+    world_started_with_tens(state);
     assert_true(left->gone);
     assert_int_equal(world_file(w)->letter_count, 100);
     assert_true(world_keeper_is_called(w));
@@ -312,7 +304,7 @@ static void letters_that_cannot_be_moved_stay_and_keep_their_file(void **state) 
     fake_file *left = fake_disk_leave(w->disk);
     fake_file_add_letter(left, "{\"n\":70}", false);
     w->disk->fail_commits = 2; /* when it is adopted, and when it would be released */
-    started_with_tens(state);
+    world_started_with_tens(state);
     assert_int_equal(w->disk->fail_commits, 0);
     assert_int_equal(left->letter_count, 1);
     assert_int_equal(world_stats(w).dead_letters, 0);
@@ -331,7 +323,7 @@ static void a_failed_deletion_is_repeated_and_nothing_waits_for_it(void **state)
     world *w = *state;
     fake_file *left = leave(w, 2, 0);
     w->disk->receipts_refused = true;
-    started_with_tens(state);
+    world_started_with_tens(state);
     w->disk->fail_commits = 1;
     life l;
     life_init(&l, w);
@@ -347,7 +339,7 @@ static void a_failed_read_is_repeated(void **state) {
     world *w = *state;
     fake_file *left = leave(w, 2, 0);
     w->disk->fail_reads = 1;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     life_run(&l, SECOND);
@@ -361,7 +353,7 @@ static void the_end_leaves_to_the_next_what_is_not_delivered(void **state) {
     world *w = *state;
     fake_file *left = leave(w, 4, 0);
     w->next_event = 40;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 10);
     life l;
     life_init(&l, w);
@@ -390,7 +382,7 @@ static void a_backlog_larger_than_memory_takes_turns_with_new_events(void **stat
     w->next_event = 3000;
     w->config.queue_events = 400;
     w->commit_us = 2 * MS;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life *l = malloc(sizeof *l);
     life_init(l, w);
     l->to_report = 3000;
@@ -419,7 +411,7 @@ static void deliver_the_first_half(world *w) {
 static void a_part_of_an_adopted_row_holds_its_place_for_a_moment_only(void **state) {
     world *w = *state;
     leave_one(w, 0, 1000);
-    started_with_tens(state);
+    world_started_with_tens(state);
     deliver_the_first_half(w);
     world_step(w);
     assert_int_equal(w->transport.open, 0);
@@ -431,7 +423,7 @@ static void a_part_of_an_adopted_row_keeps_its_deadline(void **state) {
     world *w = *state;
     w->config.delivery_deadline_us = 10 * SECOND;
     fake_file *left = leave_one(w, 3600 * 1000, 5000);
-    started_with_tens(state);
+    world_started_with_tens(state);
     deliver_the_first_half(w);
     world_keep(w);
     assert_int_equal(left->rows[0].row.events, 5);
@@ -448,7 +440,7 @@ static void it_needs_no_file_of_ones_own(void **state) {
     fake_file *left = leave(w, 1, 30);
     w->disk->failure = QA_SPOOL_FULL;
     w->disk->fail_opens = 1000000;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     life_run(&l, 10 * SECOND);
@@ -459,7 +451,7 @@ static void it_needs_no_file_of_ones_own(void **state) {
     assert_int_equal(world_stats(w).spool_status, QA_OK);
 }
 
-/* Its deletions fail and there are no receipts: that is no reason to hold anybody's requests back. */
+/* Its deletions fail, and there are no receipts: no reason to hold anybody's requests back. */
 static void one_that_cannot_be_written_holds_nobody_up(void **state) {
     world *w = *state;
     fake_file *left = fake_disk_leave(w->disk);

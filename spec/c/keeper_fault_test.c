@@ -18,19 +18,6 @@
 #define MS INT64_C(1000)
 #define SECOND INT64_C(1000000)
 
-static world *started(void **state) {
-    world *w = *state;
-    world_start_kept(w);
-    return w;
-}
-
-static world *started_with_tens(void **state) {
-    world *w = *state;
-    w->config.batch_events = 10;
-    w->config.max_in_flight = 1;
-    return started(state);
-}
-
 /* The next commits fail; the first of them now. */
 static void break_disk(world *w, unsigned count, qa_status failure) {
     uint64_t tries = w->disk->tries;
@@ -59,21 +46,21 @@ static void check_refusal(world *w, qa_status failure) {
 }
 
 static void a_failed_commit_refuses_new_events(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     break_disk(w, 1, QA_SPOOL);
     check_refusal(w, QA_SPOOL);
 }
 
 static void a_full_disk_is_told_from_a_broken_one(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     break_disk(w, 1, QA_SPOOL_FULL);
     check_refusal(w, QA_SPOOL_FULL);
 }
 
 static void what_was_accepted_is_still_delivered(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_report(w, 20);
@@ -92,7 +79,7 @@ static void what_was_accepted_is_still_delivered(void **state) {
 static void while_the_disk_fails_no_deletion_holds_a_place(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 30);
     world_save(w);
     world_report(w, 10);
@@ -107,7 +94,7 @@ static void while_the_disk_fails_no_deletion_holds_a_place(void **state) {
 static void a_deletion_that_fails_gives_its_place_up(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_step(w);
@@ -126,7 +113,7 @@ static void a_deletion_that_fails_gives_its_place_up(void **state) {
 static void it_is_tried_again_after_a_tenth_of_a_second_to_two(void **state) {
     static const int64_t pauses[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
     enum { COUNT = sizeof pauses / sizeof pauses[0] };
-    world *w = started(state);
+    world *w = world_started(state);
     life l;
     life_init(&l, w);
     l.deaf = true;
@@ -151,7 +138,7 @@ static void it_is_tried_again_after_a_tenth_of_a_second_to_two(void **state) {
 }
 
 static void a_failed_commit_is_repeated_as_it_was(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 35);
     break_disk(w, 1, QA_SPOOL);
     assert_int_equal(fake_disk_events(w->disk), 0);
@@ -164,7 +151,7 @@ static void a_failed_commit_is_repeated_as_it_was(void **state) {
 }
 
 static void what_ended_meanwhile_is_not_written_any_more(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     break_disk(w, 1, QA_SPOOL);
     world_step(w);
@@ -182,7 +169,7 @@ static void the_service_takes_all(world *w) {
 }
 
 static void what_ends_during_a_commit_that_fails_leaves_nothing(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     w->meanwhile = the_service_takes_all;
     break_disk(w, 1, QA_SPOOL);
@@ -195,7 +182,7 @@ static void what_ends_during_a_commit_that_fails_leaves_nothing(void **state) {
 }
 
 static void a_deletion_that_fails_is_repeated(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -210,7 +197,7 @@ static void a_deletion_that_fails_is_repeated(void **state) {
 }
 
 static void an_update_that_fails_is_repeated(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -225,7 +212,7 @@ static void an_update_that_fails_is_repeated(void **state) {
 
 /* They may make the room that is needed. */
 static void after_a_failure_deletions_go_first(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_report(w, 10);
@@ -282,7 +269,7 @@ static void a_spool_that_never_opens_costs_no_event_while_the_service_answers(vo
 }
 
 static void what_is_tended_may_fail_too(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     life l;
     life_init(&l, w);
     w->disk->fail_tends = 1;
@@ -295,7 +282,7 @@ static void what_is_tended_may_fail_too(void **state) {
 /* ---- a file that was replaced ---- */
 
 static void a_new_file_gets_again_what_memory_holds(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 50);
     world_save(w);
     fake_file_renew(world_file(w), 3);
@@ -314,7 +301,7 @@ static void a_new_file_gets_again_what_memory_holds(void **state) {
 }
 
 static void a_new_file_gets_what_remains_of_a_chunk(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -333,7 +320,7 @@ static void a_new_file_gets_what_remains_of_a_chunk(void **state) {
 /* ---- the end ---- */
 
 static void the_end_commits_what_is_not_acknowledged(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 35);
     world_step(w); /* ten are under way, five in an open chunk */
     world_end(w);
@@ -348,7 +335,7 @@ static void the_end_commits_what_is_not_acknowledged(void **state) {
 }
 
 static void the_end_deletes_what_is_acknowledged(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     life l;
@@ -360,14 +347,14 @@ static void the_end_deletes_what_is_acknowledged(void **state) {
 }
 
 static void an_end_that_had_nothing_to_do_leaves_no_file(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_end(w);
     assert_true(w->disk->files->gone);
     assert_int_equal(w->disk->tries, 0);
 }
 
 static void an_end_that_cannot_write_drops_and_says_so(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_report(w, 7);
@@ -383,7 +370,7 @@ static void an_end_that_cannot_write_drops_and_says_so(void **state) {
 static void a_long_end_commits_all_of_it(void **state) {
     world *w = *state;
     w->config.batch_events = 1;
-    started(state);
+    world_started(state);
     world_report(w, 3000);
     world_end(w);
     assert_int_equal(fake_disk_events(w->disk), 3000);
@@ -399,7 +386,7 @@ static void the_service_takes_one(world *w) {
 static void a_place_that_a_failed_commit_frees_is_used(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_step(w);
@@ -417,7 +404,7 @@ static void a_place_that_a_failed_commit_frees_is_used(void **state) {
 
 /* After a failure all is delivered, and the deletions with a receipt aren't due yet. */
 static void a_keeper_with_nothing_due_after_a_failure_sleeps(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_report(w, 10);
@@ -437,7 +424,7 @@ static void a_keeper_with_nothing_due_after_a_failure_sleeps(void **state) {
 static void a_keeper_with_nothing_due_yet_after_a_failure_sleeps(void **state) {
     world *w = *state;
     w->config.commit_interval_us = 10 * SECOND;
-    started_with_tens(state);
+    world_started_with_tens(state);
     life l;
     life_init(&l, w);
     l.deaf = true;
@@ -449,7 +436,7 @@ static void a_keeper_with_nothing_due_yet_after_a_failure_sleeps(void **state) {
 
 /* The disk fails still when its new file is noticed; meanwhile all is delivered. */
 static void what_a_new_file_took_along_is_deleted_once_it_was_delivered(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     fake_file_renew(world_file(w), 0); /* nothing was lost */
@@ -470,7 +457,7 @@ static void what_a_new_file_took_along_is_deleted_once_it_was_delivered(void **s
 /* ---- a disk on which there is no room even for deletions ---- */
 
 static world *spent(void **state, unsigned failures) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     w->disk->failure = QA_SPOOL_FULL;
@@ -494,7 +481,7 @@ static void a_file_whose_rows_have_all_ended_goes_as_a_whole(void **state) {
 }
 
 static void a_file_that_holds_what_has_not_ended_stays(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_step(w);
@@ -510,7 +497,7 @@ static void a_file_that_holds_what_has_not_ended_stays(void **state) {
 }
 
 static void a_file_with_a_dead_letter_stays(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     (void)fake_file_add_letter(world_file(w), "{\"n\":500}", false);
@@ -525,7 +512,7 @@ static void a_file_with_a_dead_letter_stays(void **state) {
 
 /* A new file took the rows along; their chunks are unwritten until they are put there again. */
 static void a_file_that_took_rows_along_is_not_spent(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_step(w);

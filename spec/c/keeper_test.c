@@ -18,24 +18,11 @@
 #define MS INT64_C(1000)
 #define SECOND INT64_C(1000000)
 
-static world *started(void **state) {
-    world *w = *state;
-    world_start_kept(w);
-    return w;
-}
-
 /* Chunks, and so requests, of ten events; one request at a time. */
-static world *started_with_tens(void **state) {
-    world *w = *state;
-    w->config.batch_events = 10;
-    w->config.max_in_flight = 1;
-    return started(state);
-}
-
 /* ---- commits ---- */
 
 static void what_is_acknowledged_before_it_is_due_costs_no_commit(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     life l;
     life_init(&l, w);
     l.answer_us = 20 * MS;
@@ -51,7 +38,7 @@ static void what_is_acknowledged_before_it_is_due_costs_no_commit(void **state) 
 }
 
 static void what_is_not_acknowledged_is_on_disk_within_the_interval(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     life l;
     life_init(&l, w);
     l.deaf = true;
@@ -67,7 +54,7 @@ static void what_is_not_acknowledged_is_on_disk_within_the_interval(void **state
 
 /* The sender's thread would have closed it; but it may be held up. */
 static void an_open_chunk_is_on_disk_within_the_interval_too(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 1);
     int64_t wait = world_keep(w);
     assert_in_range(wait, 1, w->config.commit_interval_us);
@@ -99,12 +86,12 @@ static size_t eight_chunks(world *w) {
 }
 
 static void all_that_is_due_soon_goes_into_one_transaction(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     assert_int_equal(eight_chunks(w), 5); /* nobody knows how the service does */
 }
 
 static void less_goes_along_while_the_service_answers(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_step(w);
     world_answer_all(w, world_ok());
@@ -112,7 +99,7 @@ static void less_goes_along_while_the_service_answers(void **state) {
 }
 
 static void all_goes_along_while_the_service_is_away(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_step(w);
     world_answer_all(w, world_failure(QA_NETWORK, QA_DELIVERY_UNSENT));
@@ -120,7 +107,7 @@ static void all_goes_along_while_the_service_is_away(void **state) {
 }
 
 static void a_chunk_is_one_row_that_says_all_about_it(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     int64_t accepted = w->wall_ms;
     world_report(w, 2);
     world_advance(w, 49 * MS);
@@ -140,7 +127,7 @@ static void a_chunk_is_one_row_that_says_all_about_it(void **state) {
 /* ---- flush_to_disk ---- */
 
 static void a_flush_to_disk_commits_at_once_and_is_done_then(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     int64_t now = w->now_us;
     world_report(w, 3);
     uint64_t mark = qa_sender_save_begin(w->sender);
@@ -155,7 +142,7 @@ static void a_flush_to_disk_commits_at_once_and_is_done_then(void **state) {
 }
 
 static void a_flush_to_disk_is_done_when_all_is_acknowledged(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 3);
     uint64_t mark = qa_sender_save_begin(w->sender);
     world_step(w);
@@ -173,7 +160,7 @@ static void what_is_being_committed_is_not_saved_yet(world *w) {
 }
 
 static void a_flush_to_disk_waits_for_the_end_of_its_commit(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 3);
     w->meanwhile = what_is_being_committed_is_not_saved_yet;
     uint64_t mark = qa_sender_save_begin(w->sender);
@@ -185,7 +172,7 @@ static void a_flush_to_disk_waits_for_the_end_of_its_commit(void **state) {
 /* ---- receipts and deletions ---- */
 
 static void a_receipt_is_written_before_the_place_is_free(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 20);
     world_save(w);
     world_step(w);
@@ -199,7 +186,7 @@ static void a_receipt_is_written_before_the_place_is_free(void **state) {
 }
 
 static void with_a_receipt_the_deletion_waits_for_one_interval(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -213,7 +200,7 @@ static void with_a_receipt_the_deletion_waits_for_one_interval(void **state) {
 }
 
 static void with_a_receipt_the_deletion_goes_along_with_the_next_commit(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -254,17 +241,17 @@ static void check_that_the_deletion_comes_first(world *w) {
 static void without_a_receipt_the_place_is_free_after_the_deletion(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    check_that_the_deletion_comes_first(started_with_tens(state));
+    check_that_the_deletion_comes_first(world_started_with_tens(state));
 }
 
 static void a_receipt_that_is_refused_is_none(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     w->disk->receipts_refused = true;
     check_that_the_deletion_comes_first(w);
 }
 
 static void of_a_part_there_is_no_receipt_but_a_row_of_the_rest(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -291,7 +278,7 @@ static void of_a_part_there_is_no_receipt_but_a_row_of_the_rest(void **state) {
 static void requests_whose_rows_were_never_written_hold_no_place(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    started_with_tens(state);
+    world_started_with_tens(state);
     world_report(w, 20);
     world_step(w);
     world_answer_all(w, world_ok());
@@ -358,7 +345,7 @@ static void the_service_takes_all(world *w) {
 }
 
 static void a_chunk_that_ends_during_its_commit_is_deleted_afterwards(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     w->meanwhile = the_service_takes_all;
     world_save(w);
@@ -375,7 +362,7 @@ static void a_chunk_that_ends_during_its_commit_is_deleted_afterwards(void **sta
 static void without_a_receipt_it_is_deleted_at_once(void **state) {
     world *w = *state;
     w->disk->engine.receipt = NULL;
-    started(state);
+    world_started(state);
     world_report(w, 10);
     w->meanwhile = the_service_takes_all;
     world_save(w);
@@ -393,7 +380,7 @@ static void the_service_takes_the_first_half(world *w) {
 }
 
 static void a_chunk_that_partly_ends_during_its_commit_is_written_again(void **state) {
-    world *w = started_with_tens(state);
+    world *w = world_started_with_tens(state);
     world_report(w, 10);
     w->meanwhile = the_service_takes_the_first_half;
     world_save(w);
@@ -407,7 +394,7 @@ static void a_chunk_that_partly_ends_during_its_commit_is_written_again(void **s
 /* ---- rows brought up to date ---- */
 
 static void attempts_and_what_may_be_stored_are_written(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     world_save(w);
     world_step(w);
@@ -424,7 +411,7 @@ static void attempts_and_what_may_be_stored_are_written(void **state) {
 }
 
 static void a_request_that_never_left_changes_no_row(void **state) {
-    world *w = started(state);
+    world *w = world_started(state);
     world_report(w, 10);
     world_save(w);
     w->transport.refuse = true;
@@ -439,7 +426,7 @@ static void a_request_that_never_left_changes_no_row(void **state) {
 static void what_expires_is_deleted(void **state) {
     world *w = *state;
     w->config.delivery_deadline_us = 10 * SECOND;
-    started(state);
+    world_started(state);
     world_report(w, 10);
     world_save(w);
     world_advance(w, 10 * SECOND);
@@ -455,7 +442,7 @@ static void a_flush_to_disk_larger_than_a_transaction_goes_on_at_once(void **sta
     world *w = *state;
     w->config.batch_events = 1;
     w->config.commit_interval_us = 10 * SECOND;
-    started(state);
+    world_started(state);
     world_report(w, 3000);
     uint64_t mark = qa_sender_save_begin(w->sender);
     while (world_keep(w) == 0)

@@ -129,6 +129,19 @@ void world_start_kept(world *w) {
     world_step(w);
 }
 
+world *world_started(void **state) {
+    world *w = *state;
+    world_start_kept(w);
+    return w;
+}
+
+world *world_started_with_tens(void **state) {
+    world *w = *state;
+    w->config.batch_events = 10;
+    w->config.max_in_flight = 1;
+    return world_started(state);
+}
+
 void world_save(world *w) {
     uint64_t mark = qa_sender_save_begin(w->sender);
     int64_t wait = 0;

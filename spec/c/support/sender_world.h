@@ -38,6 +38,10 @@ void world_free(world *w);
  * what the test causes. */
 void world_start_kept(world *w);
 
+/* A test's world, started with a keeper; and one that sends ten events at a time. */
+world *world_started(void **state);
+world *world_started_with_tens(void **state);
+
 /* The end of the process, as the client does it, or as a kill does: the sender is gone. After an
  * end the world may still be looked at, until it is freed. */
 void world_end(world *w);
