@@ -76,7 +76,7 @@ local function wrk(url, options)
 end
 
 -- At full load, with the CPU time of a request (seconds) in the event loop and in the whole worker.
--- Then with a pause of a millisecond after each answer: what a request waits for then is the server,
+-- Then with a pause of a millisecond after an answer: what a request waits for then is the server,
 -- not the others that the load generator has sent meanwhile.
 local function measure(pid, url)
   local loop, all = cpu(pid)

@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,21 @@ static void set_arguments(lua_State *L, int argc, char **argv, int script) {
     lua_setglobal(L, "arg");
 }
 
+static lua_State *interrupted;
+
+static void raise_interrupt(lua_State *L, lua_Debug *at) {
+    (void)at;
+    lua_sethook(L, NULL, 0, 0);
+    luaL_error(L, "interrupted!");
+}
+
+/* As the real one does: the next instruction raises. */
+static void on_interrupt(int signal_number) {
+    (void)signal(signal_number, SIG_DFL);
+    lua_sethook(interrupted, raise_interrupt,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
 static bool run(lua_State *L, int loaded) {
     if (loaded == 0 && lua_pcall(L, 0, 0, 0) == 0)
         return true;
@@ -31,6 +47,8 @@ int main(int argc, char **argv) {
     if (L == NULL)
         return 2;
     luaL_openlibs(L);
+    interrupted = L;
+    (void)signal(SIGINT, on_interrupt);
     int script = 1;
     while (script + 1 < argc && strcmp(argv[script], "-e") == 0)
         script += 2;

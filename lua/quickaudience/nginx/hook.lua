@@ -83,8 +83,8 @@ function Writer:add(...)
   self.lines[#self.lines + 1] = string.format(...)
 end
 
--- The expression of a source; what is no literal is handed to the chunk by its place in `values`: as
--- one table, because a function has room for few names from outside.
+-- The expression of a source. What is no literal is handed to the chunk in one table, `values`: a
+-- function has room for few names from outside.
 function Writer:expression(source)
   if source.variable then return string.format("var[%q]", source.variable) end
   if type(source.constant) == "boolean" then return tostring(source.constant) end
@@ -207,7 +207,8 @@ local load_text = rawget(_G, "loadstring") or load
 
 local function build(wanted, site, open, done)
   check_keys(wanted)
-  local writer = setmetatable({ lines = {}, values = {}, shape = {}, arguments = {}, calls = false }, Writer)
+  local writer = setmetatable({ lines = {}, values = {}, shape = {}, arguments = {},
+    calls = false }, Writer)
   writer:conditions(wanted)
   writer:customer(wanted.customer_id)
   writer:members(wanted)
