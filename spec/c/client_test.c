@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "client.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -197,6 +199,18 @@ static void the_thread_takes_no_signals(void **state) {
     sigset_t own;
     pthread_sigmask(SIG_SETMASK, NULL, &own);
     assert_false(sigismember(&own, SIGTERM));
+    qa_client_free(client);
+}
+
+static void the_thread_is_nicer_than_its_host(void **state) {
+    int host = getpriority(PRIO_PROCESS, 0);
+    qa_client *client = open_client(*state);
+    report(client, "{}");
+    int nice = host;
+    while (nice <= host || nice == INT_MAX) /* a moment after it starts; else the test hangs */
+        nice = process_thread_nice("quickaudience");
+    assert_int_equal(nice, host + 5);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), host);
     qa_client_free(client);
 }
 
@@ -583,6 +597,7 @@ int main(void) {
         SINK(what_is_reported_arrives),
         SINK(nothing_starts_before_it_is_needed_and_nothing_is_left),
         GOOD(the_thread_takes_no_signals),
+        GOOD(the_thread_is_nicer_than_its_host),
         GOOD(a_direct_send_waits_for_its_answer),
         GOOD(a_closed_client_says_so),
         HELD(a_close_in_vain_tells_and_reports_what_is_left),

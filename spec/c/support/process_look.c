@@ -5,10 +5,12 @@
 #include "support/process_look.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +82,21 @@ unsigned long long process_thread_mask(const char *thread, const char *field) {
     }
     closedir(directory);
     return mask;
+}
+
+int process_thread_nice(const char *thread) {
+    unsigned long long id = 0;
+    DIR *directory = opendir("/proc/self/task");
+    if (directory == NULL)
+        abort();
+    int nice = INT_MAX;
+    const struct dirent *entry;
+    while (nice == INT_MAX && (entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.' && read_field(entry->d_name, thread, "Pid", &id))
+            nice = getpriority(PRIO_PROCESS, (id_t)strtoul(entry->d_name, NULL, 10));
+    }
+    closedir(directory);
+    return nice;
 }
 
 int process_wait(pid_t child) {

@@ -21,6 +21,9 @@ size_t process_rss_bytes(void);
 /* The status line of the first thread of that name, such as "SigBlk"; 0: no such thread. */
 unsigned long long process_thread_mask(const char *thread, const char *field);
 
+/* How nice the first thread of that name is; INT_MAX: no such thread. */
+int process_thread_nice(const char *thread);
+
 /* Waits for the child, 20 s at most (then it is killed and the test fails): its wait status. */
 int process_wait(pid_t child);
 
