@@ -65,7 +65,7 @@ LONG_TESTS := $(patsubst spec/long/%.c,long/%,$(wildcard spec/long/*_test.c))
 TEST_SUPPORT := $(patsubst spec/c/%.c,%,$(wildcard spec/c/support/*.c))
 
 .PHONY: all help env deps demo bench install uninstall clean test \
-	test-c test-asan test-tsan test-lua test-lua-asan test-long test-long-c test-long-lua test-clang \
+	test-c test-asan test-tsan test-valgrind test-lua test-lua-asan test-long test-long-c test-long-lua test-clang \
 	lint lint-lua lint-headers
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -76,7 +76,7 @@ help:
 	echo 'make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]  build the C module for one Lua'
 	echo 'make demo | test | bench                   see it work | run every check | measure'
 	echo 'make test LONG=1 | LONG=all                 and the long C tests, as CI does | all long ones'
-	echo 'make test-c test-asan test-tsan test-lua test-lua-asan test-long test-clang lint   one check'
+	echo 'make test-c test-asan test-tsan test-valgrind test-lua test-lua-asan test-clang lint  one check'
 	echo 'make deps | env | install | uninstall | clean        (V=1 shows the commands)'
 
 # ---- what is compiled --------------------------------------------------------------------------
@@ -145,7 +145,7 @@ env:
 SPEC ?= $(filter-out spec/c spec/long spec/support,$(wildcard spec/*))
 export SEED := $(or $(SEED),$(shell date +%s))
 LUA_SUITES := $(LUA_VERSIONS:%=test-lua-%)
-SUITES := test-c test-asan test-tsan $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers \
+SUITES := test-c test-asan test-tsan test-valgrind $(LUA_SUITES) test-lua-asan test-clang lint-lua lint-headers \
 	$(if $(LONG),test-long-c) $(if $(filter all,$(LONG)),test-long-lua)
 # Where there are threads.
 TSAN_TESTS := $(filter client_% sender_% transport_% faults_%,$(C_TESTS))
@@ -158,6 +158,15 @@ test-c test-asan test-tsan: test-%:
 test-c: $(C_TESTS:%=build/core/test/%)
 test-asan: $(C_TESTS:%=build/asan/test/%)
 test-tsan: $(TSAN_TESTS:%=build/tsan/test/%)
+
+# Not those that fork, because valgrind calls lost what they leave to their children; nor those that ask
+# for absurd memory, count allocations or take long.
+VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+VALGRIND_TESTS := $(filter-out buf% client% faults% keeper_weather% sender_memory% spool_%,$(C_TESTS)) \
+	$(filter spool_directory% spool_file% spool_receipts% spool_view%,$(C_TESTS))
+
+test-valgrind: $(VALGRIND_TESTS:%=build/core/test/%)
+	SUITE_WRAPPER="$(VALGRIND)" .ci/suite --each valgrind $^
 
 BUSTED = $(LUA) .ci/busted.lua --output=TAP --shuffle --seed=$(SEED)
 
