@@ -55,7 +55,7 @@ static void init_parts(qa_sender *sender) {
     sender->success_us = INT64_MIN;
     sender->limit_bytes = UINT64_MAX;
     sender->look_at_us = QA_CLOCK_NEVER;
-    sender->rest_until_us = INT64_MIN;
+    sender->rest_until_us = sender->pace_until_us = INT64_MIN;
     sender->memory_us = INT64_MIN;
     sender->linger_us = config->linger_us;
 }
@@ -227,6 +227,7 @@ uint64_t qa_sender_flush_begin(qa_sender *sender) {
             needed = true;
     }
     uint64_t mark = qa_queue_mark(&sender->queue);
+    sender->hurry_mark = mark;
     qa_sender_unlock(sender);
     if (needed)
         qa_sender_wake(sender);
@@ -314,6 +315,7 @@ void qa_sender_close_lane(qa_sender *sender, qa_lane *lane) {
     qa_sender_lock(sender);
     lane->closed = true;
     bool needed = qa_sender_close_chunk(sender, lane);
+    sender->hurry_mark = qa_queue_mark(&sender->queue);
     qa_sender_unlock(sender);
     if (needed)
         qa_sender_wake(sender);

@@ -77,7 +77,8 @@ struct qa_sender {
     int64_t look_at_us; /* when the thread looks again by itself */
     bool hungry;        /* the thread could start something if there were something */
     bool resting;       /* the same, but it looks again by itself, at rest_until_us at the latest */
-    int64_t rest_until_us;
+    int64_t rest_until_us, pace_until_us;
+    uint64_t hurry_mark; /* chunks up to this one are waited for */
     bool stopping;
 };
 

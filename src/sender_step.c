@@ -15,6 +15,14 @@ enum { URL_MAX = 64 * 1024 };
 /* In a stream each full chunk would wake the thread: a system call of some 20 µs in report(). While
  * chunks keep coming it isn't woken for them, and looks again by itself after this time. */
 #define REST_US (10 * 1000)
+
+/* Nor does it send all at once what came meanwhile: where all cores are busy, the host would stand
+ * still for as long as that takes. Full batches start one by one, unless events would wait too long
+ * for it, a good part of the queue is taken, or somebody waits for them. */
+#define PACE_US 1000
+#define PATIENCE_US (20 * 1000)
+enum { PACED_SHARE = 4 }; /* of the queue: a quarter */
+
 #define MEMORY_PAUSE_US (100 * 1000) /* before an allocation that failed is tried again */
 #define LIMIT_RELAX_US (INT64_C(600) * 1000000)
 
@@ -63,7 +71,20 @@ static void pause_for_memory(qa_sender *sender, int64_t now_us) {
     sender->memory_us = qa_clock_add(now_us, MEMORY_PAUSE_US);
 }
 
-static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us) {
+static bool is_paced(const qa_sender *sender, int64_t now_us) {
+    const qa_queue *queue = &sender->queue;
+    const qa_chunk *next = queue->first_ready;
+    return now_us < sender->pace_until_us && next != NULL && next->seq > sender->hurry_mark &&
+           now_us < qa_clock_add(next->opened_us, PATIENCE_US) &&
+           queue->events <= queue->max_events / PACED_SHARE &&
+           queue->bytes <= queue->max_bytes / PACED_SHARE;
+}
+
+static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us, int64_t *at) {
+    if (is_paced(sender, now_us)) {
+        *at = qa_clock_earlier(*at, sender->pace_until_us);
+        return NULL;
+    }
     const qa_client_config *config = sender->config;
     uint64_t bytes = config->batch_bytes;
     if (sender->limit_bytes < bytes)
@@ -100,7 +121,7 @@ static bool is_fresh_first(qa_sender *sender, const qa_batch *waiting) {
 static qa_batch *pick(qa_sender *sender, int64_t now_us, int64_t *at) {
     qa_batch *waiting = find_waiting(sender, now_us, at), *batch = NULL;
     if (is_fresh_first(sender, waiting))
-        batch = pick_fresh(sender, now_us);
+        batch = pick_fresh(sender, now_us, at);
     if (batch == NULL && waiting != NULL) {
         batch = waiting;
         qa_batch_list_remove(&sender->waiting, batch);
@@ -176,6 +197,13 @@ static bool wants_knock(const qa_sender *sender) {
            oldest != NULL && oldest->failures > 0;
 }
 
+/* A stream is where batches fill up before they have lingered. */
+static bool is_of_a_stream(const qa_sender *sender, const qa_batch *batch) {
+    const qa_client_config *config = sender->config;
+    return batch->attempts == 0 &&
+           (batch->events >= config->batch_events || batch->bytes > config->batch_bytes / 2);
+}
+
 static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us) {
     qa_histogram_record(&sender->ledger.batch_size, batch->events);
     for (size_t i = 0; i < batch->slice_count; i++) {
@@ -188,6 +216,10 @@ static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us)
             qa_ledger_unspool(&sender->ledger, batch->slices[i].events);
     }
     qa_ledger_start(&sender->ledger, batch->events);
+    if (is_of_a_stream(sender, batch)) {
+        sender->rest_until_us = qa_clock_add(now_us, REST_US);
+        sender->pace_until_us = qa_clock_add(now_us, PACE_US);
+    }
 }
 
 static qa_flight *start_batch(qa_sender *sender, qa_batch *batch, int64_t now_us) {
@@ -219,7 +251,7 @@ static qa_flight *start_one(qa_sender *sender, int64_t now_us, int64_t *at) {
     qa_batch *batch = pick(sender, now_us, at);
     if (batch != NULL)
         return start_batch(sender, batch, now_us);
-    sender->hungry = sender->memory_us <= now_us;
+    sender->hungry = sender->memory_us <= now_us && sender->queue.first_ready == NULL;
     return NULL;
 }
 
@@ -334,19 +366,7 @@ static int64_t wait_until(int64_t at, int64_t now_us) {
     return at > now_us ? at - now_us : 0;
 }
 
-/* A stream is where batches fill up before they have lingered. */
-static bool is_of_a_stream(const qa_sender *sender, const qa_flight *flight) {
-    const qa_client_config *config = sender->config;
-    const qa_batch *batch = flight->batch;
-    return batch != NULL && batch->attempts == 0 &&
-           (batch->events >= config->batch_events || batch->bytes > config->batch_bytes / 2);
-}
-
-static void rest(qa_sender *sender, const qa_flight *first, int64_t now_us, int64_t *at) {
-    for (; first != NULL; first = first->next) {
-        if (is_of_a_stream(sender, first))
-            sender->rest_until_us = qa_clock_add(now_us, REST_US);
-    }
+static void rest(qa_sender *sender, int64_t now_us, int64_t *at) {
     sender->resting = sender->hungry && now_us < sender->rest_until_us;
     if (!sender->resting)
         return;
@@ -367,7 +387,7 @@ bool qa_sender_step(qa_sender *sender, int64_t *wait_us) {
     qa_sender_expire(sender, now, &at);
     relax_limit(sender, now);
     qa_flight *first = collect(sender, now, &at);
-    rest(sender, first, now, &at);
+    rest(sender, now, &at);
     sender->look_at_us = at;
     if (sender->keeper != NULL)
         qa_keeper_look(sender);

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "form.h"
 #include "transport_curl_transfer.h"
 
 /* CURLOPT_PREREQFUNCTION tells whether a request can have been sent. */
@@ -360,11 +361,17 @@ static bool copy_text(char **out, const char *text) {
 }
 
 static bool make_headers(transport_curl *self) {
-    struct curl_slist *first = curl_slist_append(NULL, "Accept: application/json");
-    /* Without a value: libcurl leaves it out, else a large body waits for a "100 Continue". */
-    struct curl_slist *second = curl_slist_append(first, "Expect:");
-    self->settings.headers = first;
-    return first != NULL && second != NULL;
+    static const char *const lines[] = {
+        "Accept: application/json", "Content-Type: " QA_FORM_CONTENT_TYPE,
+        /* Without a value libcurl leaves it out; else a large body waits for a "100 Continue". */
+        "Expect:"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct curl_slist *longer = curl_slist_append(self->settings.headers, lines[i]);
+        if (longer == NULL)
+            return false;
+        self->settings.headers = longer;
+    }
+    return true;
 }
 
 static bool fill(transport_curl *self, const qa_transport_curl_options *options) {

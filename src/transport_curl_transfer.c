@@ -15,46 +15,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BODY_KEPT = 64 * 1024 }; /* an answer's buffer above this is not kept for the next */
+#include "form.h"
+
+/* Buffers above this are not kept for the next request. */
+enum { FORM_KEPT = 1024 * 1024, BODY_KEPT = 64 * 1024 };
 
 /* ---- libcurl's callbacks ---- */
-
-static size_t read_list(char *out, size_t size, size_t count, void *arg) {
-    qa_transfer *t = arg;
-    size_t room = size * count;
-    size_t done = 0;
-    while (done < room && t->piece < t->piece_count) {
-        const qa_slice *slice = &t->pieces[t->piece];
-        size_t part = slice->length - t->offset;
-        if (part > room - done)
-            part = room - done;
-        if (part > 0)
-            memcpy(out + done, slice->data + t->offset, part);
-        done += part;
-        t->offset += part;
-        if (t->offset == slice->length) {
-            t->piece++;
-            t->offset = 0;
-        }
-    }
-    return done;
-}
-
-/* libcurl goes back when a kept connection turns out to be dead, and sends again on a fresh one. */
-static int seek_list(void *arg, curl_off_t position, int origin) {
-    qa_transfer *t = arg;
-    if (origin != SEEK_SET || position < 0)
-        return CURL_SEEKFUNC_CANTSEEK;
-    size_t left = (size_t)position;
-    size_t piece = 0;
-    while (piece < t->piece_count && left >= t->pieces[piece].length)
-        left -= t->pieces[piece++].length;
-    if (piece == t->piece_count && left > 0)
-        return CURL_SEEKFUNC_FAIL;
-    t->piece = piece;
-    t->offset = left;
-    return CURL_SEEKFUNC_OK;
-}
 
 /* Over HTTP/2 a service may answer before it has read the request (a body over its limit, say), and
  * then leaves the stream's window shut: libcurl (seen with 7.88) waits for it until the timeout. */
@@ -174,25 +140,18 @@ static CURLcode set_tls(qa_transfer *t) {
     return code;
 }
 
-static CURLcode make_form(qa_transfer *t) {
-    t->form = curl_mime_init(t->easy);
-    t->access_id = curl_mime_addpart(t->form);
-    t->list = curl_mime_addpart(t->form);
-    CURLcode code = curl_mime_name(t->access_id, "accessId");
-    return code == CURLE_OK ? curl_mime_name(t->list, "eventMessageModelListJson") : code;
-}
-
 qa_transfer *qa_transfer_new(const qa_transfer_settings *settings) {
     qa_transfer *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
     t->settings = settings;
+    qa_buf_init(&t->form, INT_MAX);
     qa_buf_init(&t->body, settings->response_max);
     t->authorization.data = t->authorization_line;
     t->authorization.next = settings->headers;
     t->easy = curl_easy_init();
     if (t->easy == NULL || set_callbacks(t) != CURLE_OK || set_protocol(t) != CURLE_OK ||
-        set_tls(t) != CURLE_OK || make_form(t) != CURLE_OK) {
+        set_tls(t) != CURLE_OK) {
         qa_transfer_free(t);
         return NULL;
     }
@@ -203,8 +162,7 @@ void qa_transfer_free(qa_transfer *t) {
     if (t == NULL)
         return;
     curl_easy_cleanup(t->easy);
-    curl_mime_free(t->form);
-    free(t->pieces);
+    qa_buf_free(&t->form);
     qa_buf_free(&t->body);
     qa_wipe(t->authorization_line, sizeof t->authorization_line);
     free(t);
@@ -227,58 +185,38 @@ static qa_status set_authorization(qa_transfer *t, const char *signature, qa_err
     return QA_OK;
 }
 
-static qa_status copy_pieces(qa_transfer *t, const qa_request *request, curl_off_t *total,
-                             qa_error *error) {
-    size_t count = request->piece_count;
-    if (count > t->piece_capacity) {
-        qa_slice *pieces = count <= SIZE_MAX / sizeof *pieces
-                               ? realloc(t->pieces, count * sizeof *pieces) : NULL;
-        if (pieces == NULL)
-            return qa_error_no_memory(error, "transport");
-        t->pieces = pieces;
-        t->piece_capacity = count;
-    }
-    size_t length = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (request->pieces[i].length > (size_t)INT_MAX - length)
-            return qa_error_set(error, QA_CONFIG, "request.pieces: over %d bytes", INT_MAX);
-        t->pieces[i] = request->pieces[i];
-        length += request->pieces[i].length;
-    }
-    t->piece_count = count;
-    t->piece = t->offset = 0;
-    *total = (curl_off_t)length;
-    return QA_OK;
-}
-
 /* At least 1: libcurl takes 0 for "no limit". */
 static long limit_ms(int64_t ms) {
     return ms < 1 ? 1L : ms > INT_MAX ? (long)INT_MAX : (long)ms;
 }
 
-static CURLcode set_request(qa_transfer *t, const qa_request *request, curl_off_t list_length) {
+static CURLcode set_request(qa_transfer *t, const qa_request *request) {
     CURL *easy = t->easy;
-    CURLcode code = curl_mime_data(t->access_id, request->access_id, CURL_ZERO_TERMINATED);
-    if (code == CURLE_OK)
-        code = curl_mime_data_cb(t->list, list_length, read_list, seek_list, NULL, t);
+    CURLcode code = CURLE_OK;
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_HTTPHEADER, &t->authorization);
-    SET(CURLOPT_MIMEPOST, t->form);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->form.length);
+    SET(CURLOPT_POSTFIELDS, t->form.data);
     SET(CURLOPT_TIMEOUT_MS, limit_ms(request->timeout_ms));
     SET(CURLOPT_CONNECTTIMEOUT_MS, limit_ms(request->connect_timeout_ms));
     return code;
 }
 
+static void start_over(qa_buf *buf, size_t kept) {
+    if (buf->capacity > kept)
+        qa_buf_free(buf);
+    qa_buf_clear(buf);
+}
+
 qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_error *error) {
-    curl_off_t list_length = 0;
     qa_status status = set_authorization(t, request->authorization, error);
-    if (status == QA_OK)
-        status = copy_pieces(t, request, &list_length, error);
     if (status != QA_OK)
         return status;
-    if (t->body.capacity > BODY_KEPT)
-        qa_buf_free(&t->body);
-    qa_buf_clear(&t->body);
+    start_over(&t->form, FORM_KEPT);
+    start_over(&t->body, BODY_KEPT);
+    status = qa_form_put(&t->form, request->access_id, request->pieces, request->piece_count, error);
+    if (status != QA_OK)
+        return status;
     qa_http_headers_init(&t->headers);
     t->tag = request->tag;
     t->timeout_ms = request->timeout_ms;
@@ -287,7 +225,7 @@ qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_erro
     t->resent = 0;
     t->answered = false;
     t->error[0] = '\0';
-    CURLcode code = set_request(t, request, list_length);
+    CURLcode code = set_request(t, request);
     if (code == CURLE_OUT_OF_MEMORY)
         return qa_error_no_memory(error, "transport");
     if (code != CURLE_OK)

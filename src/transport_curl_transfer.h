@@ -28,12 +28,7 @@ typedef struct qa_transfer {
     struct qa_transfer *previous, *next; /* the transport's, for its lists */
     CURL *easy;
     void *tag;                /* the request's */
-    curl_mime *form;          /* made once; its parts are filled anew for each request */
-    curl_mimepart *access_id; /* part of `form` */
-    curl_mimepart *list;      /* part of `form`, fed from `pieces` */
-    qa_slice *pieces;         /* a copy of the request's slices; the bytes are the caller's */
-    size_t piece_count, piece_capacity;
-    size_t piece, offset;            /* how far `pieces` were read */
+    qa_buf form;              /* the request's body, as long as it is under way */
     struct curl_slist authorization; /* heads the headers; libcurl only reads the list */
     char authorization_line[QA_TRANSFER_AUTHORIZATION_MAX];
     qa_http_headers headers;

@@ -282,6 +282,7 @@ static void requests_whose_rows_were_never_written_hold_no_place(void **state) {
     world_report(w, 20);
     world_step(w);
     world_answer_all(w, world_ok());
+    world_advance(w, MS);
     world_step(w);
     assert_int_equal(w->transport.open, 1);
 }

@@ -150,9 +150,9 @@ static void sends_these_headers_and_no_others(void **state) {
                           "User-Agent: test/1\r\n"
                           "Authorization: " SIGNATURE "\r\n"
                           "Accept: application/json\r\n"
-                          "Content-Length: %zu\r\n"
-                          "Content-Type: multipart/form-data; boundary=%s\r\n\r\n",
-                          http_server_port(server), record.length - record.head_length, boundary);
+                          "Content-Type: multipart/form-data; boundary=%s\r\n"
+                          "Content-Length: %zu\r\n\r\n",
+                          http_server_port(server), boundary, record.length - record.head_length);
     assert_int_equal(record.head_length, length);
     assert_memory_equal(record.bytes, expected, record.head_length);
     caller_close(&self);
