@@ -186,6 +186,35 @@ describe("nginx", function()
       assert.is_nil(ngx.logged[2])
     end)
 
+    it("says where a spool cannot be", function()
+      local file = os.tmpname()
+      for text, directory in pairs {
+        ["cannot open '" .. file .. "': not a directory"] = file,
+        ["cannot open '" .. file .. "/below': not a directory"] = file .. "/below",
+        ["cannot open '" .. file .. ".none': no such file or directory"] = file .. ".none/spool/",
+      } do
+        ngx.logged = {}
+        assert.is_true(load_anew().setup(config { spool = directory,
+          shared_dict = false }))
+        assert.equal(1, logged(text))
+        assert.equal(1, logged("no events are reported until"))
+      end
+      ngx.logged = {}
+      for _, directory in ipairs { file .. ".new", file:match("^.*/"), "spool" } do
+        assert.is_true(load_anew().setup(config { spool = directory }))
+      end
+      assert.same({}, ngx.logged)
+      os.remove(file)
+    end)
+
+    it("says all that is wrong around it at once", function()
+      ngx.shared = {}
+      assert.is_true(qa.setup(config { spool = "/none/spool" }))
+      assert.equal(1, #ngx.logged)
+      assert.equal(1, logged("lua_shared_dict quickaudience 1m"))
+      assert.equal(1, logged("; and spool: cannot open '/none'"))
+    end)
+
     it("is missed by name", function()
       qa.setup(config { name = "shop" })
       local ok, message, code = qa.report(EVENT, "shpo")

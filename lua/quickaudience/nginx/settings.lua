@@ -65,6 +65,19 @@ local function try(checked)
   client:_close(0)
 end
 
+-- A spool's directory is made and opened by the worker, as its user; what is wrong with it for any
+-- user is known now. It stops nothing: the client looks again until it is mended.
+local function check_spool(directory)
+  if not directory then return nil end
+  local found, message = core.spool_files(directory)
+  if not found and message:find("no such file", 1, true) then
+    local parent = directory:match("^(.*[^/])/+[^/]+/*$") or directory:match("^/") or "."
+    found, message = core.spool_files(parent)
+  end
+  return not found and message .. "; no events are reported until the spool's directory can be used"
+    or nil
+end
+
 -- A misspelt key may be one of nginx's own, which the client does not know.
 local function improve(message)
   local key = message:match("^config%.(.-): unknown key$")
@@ -97,7 +110,9 @@ function M.read(given)
   local dict, problem = find_dict(own.shared_dict)
   site.dict = dict
   M.watch_deliveries(site)
-  return site, problem and "setup: " .. problem
+  local problems = { problem }
+  problems[#problems + 1] = check_spool(checked.spool)
+  return site, problems[1] and "setup: " .. table.concat(problems, "; and ")
 end
 
 --- Keeps the last reason of each failed outcome for the summary, then calls the user's function.
