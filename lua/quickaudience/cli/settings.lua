@@ -117,7 +117,9 @@ local function run_lua(text, path)
     chunk, message = load(text, "@" .. path, "t", {}) -- luacheck: ignore 143
   end
   if not chunk then
-    return nil, message .. "; expected a JSON object, or Lua that returns a table"
+    -- Lua quotes what stands there, which may be part of a secret.
+    return nil, message:gsub("%s+near .*$", "") .. "; expected a JSON object, or Lua that returns a "
+      .. "table"
   end
   local ok, value = pcall(chunk)
   if not ok then return nil, tostring(value) .. "; it can compute, but reach nothing" end

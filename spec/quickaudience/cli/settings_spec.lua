@@ -80,6 +80,16 @@ describe("settings", function()
     assert.is_nil(message:find("literal", 1, true))
   end)
 
+  it("quote nothing of a file that cannot be read as Lua", function()
+    for _, text in ipairs { "return { access_secret = 's3cret }",
+      "return {\n access_secret = 'a' s3cret }" } do
+      local _, message = read { config = file("c.lua", text) }
+      assert.truthy(message:find("c%.lua:.*%d: ") or message:find("c%.lua.*:%d:"), message)
+      assert.truthy(message:find("returns a table", 1, true), message)
+      assert.is_nil(message:find("s3cret", 1, true), message)
+    end
+  end)
+
   it("warn when everybody can read the secret", function()
     read { config = file("c.lua", 'return { access_secret = "s3cret" }', "644") }
     assert.truthy(errors:find("chmod 600", 1, true), errors)
