@@ -118,8 +118,8 @@ local function run_lua(text, path)
   end
   if not chunk then
     -- Lua quotes what stands there, which may be part of a secret.
-    return nil, message:gsub("%s+near .*$", "") .. "; expected a JSON object, or Lua that returns a "
-      .. "table"
+    return nil, message:gsub("%s+near .*$", "")
+      .. "; expected a JSON object, or Lua that returns a table"
   end
   local ok, value = pcall(chunk)
   if not ok then return nil, tostring(value) .. "; it can compute, but reach nothing" end
