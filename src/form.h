@@ -8,8 +8,8 @@
 #include "buf.h"
 #include "transport.h"
 
-/* The boundary is the same for every form: it ends a field only at the start of a line, and neither
- * an access id nor JSON as we write it, which escapes control characters, has a second line. */
+/* The boundary is the same for every form. It ends a field only at the start of a line: an access id
+ * has one line, and each line of the list begins an event, for JSON escapes control characters. */
 #define QA_FORM_BOUNDARY "quickaudience-7c9e6a41d05b8f23"
 #define QA_FORM_CONTENT_TYPE "multipart/form-data; boundary=" QA_FORM_BOUNDARY
 

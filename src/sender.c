@@ -11,6 +11,8 @@
 
 #include "sender_state.h"
 
+#define PATIENCE_US (20 * 1000)
+
 enum {
     DEAD_MAX = 1000,
     DEAD_BYTES_MAX = 8 * 1024 * 1024,
@@ -56,6 +58,7 @@ static void init_parts(qa_sender *sender) {
     sender->limit_bytes = UINT64_MAX;
     sender->look_at_us = QA_CLOCK_NEVER;
     sender->rest_until_us = sender->pace_until_us = INT64_MIN;
+    sender->patience_us = PATIENCE_US;
     sender->memory_us = INT64_MIN;
     sender->linger_us = config->linger_us;
 }
@@ -99,8 +102,9 @@ qa_status qa_sender_keep(qa_sender *sender, const qa_spool_engine *engine, qa_er
         sender->lanes->previous = lane;
     sender->lanes = lane;
     /* So that a healthy service has acknowledged a chunk before it is due for the disk. */
-    if (sender->linger_us > sender->config->commit_interval_us / 2)
-        sender->linger_us = sender->config->commit_interval_us / 2;
+    sender->linger_us = qa_clock_earlier(sender->linger_us, sender->config->commit_interval_us / 2);
+    sender->patience_us =
+        qa_clock_earlier(sender->patience_us, sender->config->commit_interval_us / 4);
     return QA_OK;
 }
 
@@ -219,6 +223,14 @@ int qa_sender_fileno(qa_sender *sender, qa_lane *lane, qa_error *error) {
 
 /* ---- flush and close ---- */
 
+/* What is there by now is waited for: up to the chunk that is returned. */
+static uint64_t hurry(qa_sender *sender, bool *needed) {
+    sender->hurry_mark = qa_queue_mark(&sender->queue);
+    if (sender->queue.first_ready != NULL && qa_sender_rouse(sender))
+        *needed = true;
+    return sender->hurry_mark;
+}
+
 uint64_t qa_sender_flush_begin(qa_sender *sender) {
     bool needed = false;
     qa_sender_lock(sender);
@@ -226,8 +238,7 @@ uint64_t qa_sender_flush_begin(qa_sender *sender) {
         if (qa_sender_close_chunk(sender, lane))
             needed = true;
     }
-    uint64_t mark = qa_queue_mark(&sender->queue);
-    sender->hurry_mark = mark;
+    uint64_t mark = hurry(sender, &needed);
     qa_sender_unlock(sender);
     if (needed)
         qa_sender_wake(sender);
@@ -315,7 +326,7 @@ void qa_sender_close_lane(qa_sender *sender, qa_lane *lane) {
     qa_sender_lock(sender);
     lane->closed = true;
     bool needed = qa_sender_close_chunk(sender, lane);
-    sender->hurry_mark = qa_queue_mark(&sender->queue);
+    hurry(sender, &needed);
     qa_sender_unlock(sender);
     if (needed)
         qa_sender_wake(sender);

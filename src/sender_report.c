@@ -17,9 +17,12 @@ bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane) {
     lane->capacity_hint = chunk->length + chunk->length / 32;
     qa_chunk_trim(chunk);
     qa_sender_chunk_closed(sender, chunk);
-    bool needed = sender->hungry || sender->resting;
-    sender->hungry = false;
-    sender->resting = false;
+    return qa_sender_rouse(sender);
+}
+
+bool qa_sender_rouse(qa_sender *sender) {
+    bool needed = sender->hungry || sender->resting || sender->paced;
+    sender->hungry = sender->resting = sender->paced = false;
     return needed;
 }
 
@@ -33,11 +36,14 @@ void qa_sender_chunk_closed(qa_sender *sender, qa_chunk *chunk) {
 /* A thread that looks again by itself in a moment isn't woken, unless the queue fills up before. */
 static bool close_full(qa_sender *sender, qa_lane *lane) {
     const qa_queue *queue = &sender->queue;
-    bool patient = sender->resting && queue->events <= queue->max_events / 2 &&
+    bool resting = sender->resting, paced = sender->paced;
+    bool patient = (resting || paced) && queue->events <= queue->max_events / 2 &&
                    queue->bytes <= queue->max_bytes / 2;
     bool needed = qa_sender_close_chunk(sender, lane);
-    if (patient)
-        sender->resting = true;
+    if (patient) {
+        sender->resting = resting;
+        sender->paced = paced;
+    }
     return needed && !patient;
 }
 

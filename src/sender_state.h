@@ -77,7 +77,9 @@ struct qa_sender {
     int64_t look_at_us; /* when the thread looks again by itself */
     bool hungry;        /* the thread could start something if there were something */
     bool resting;       /* the same, but it looks again by itself, at rest_until_us at the latest */
+    bool paced;         /* it could start something, and does so at pace_until_us */
     int64_t rest_until_us, pace_until_us;
+    int64_t patience_us; /* how long an event waits for the pace at most */
     uint64_t hurry_mark; /* chunks up to this one are waited for */
     bool stopping;
 };
@@ -102,6 +104,9 @@ static inline void qa_sender_wake(qa_sender *sender) {
 
 /* The lane's open chunk takes no more. True: the thread has to be woken for it. */
 bool qa_sender_close_chunk(qa_sender *sender, qa_lane *lane);
+
+/* Whether the thread has to be woken, so that it starts at once what there is. */
+bool qa_sender_rouse(qa_sender *sender);
 
 /* A closed chunk can be sent and written. */
 void qa_sender_chunk_closed(qa_sender *sender, qa_chunk *chunk);

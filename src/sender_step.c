@@ -17,11 +17,11 @@ enum { URL_MAX = 64 * 1024 };
 #define REST_US (10 * 1000)
 
 /* Nor does it send all at once what came meanwhile: where all cores are busy, the host would stand
- * still for as long as that takes. Full batches start one by one, unless events would wait too long
- * for it, a good part of the queue is taken, or somebody waits for them. */
+ * still for as long as that takes. After a full batch the next new one starts this much later, unless
+ * events would wait too long for it, a good part of the queue is taken, or somebody waits for them.
+ * Small batches come and go in less. */
 #define PACE_US 1000
-#define PATIENCE_US (20 * 1000)
-enum { PACED_SHARE = 4 }; /* of the queue: a quarter */
+enum { PACED_BYTES = 16 * 1024, PACED_SHARE = 4 /* of the queue: a quarter */ };
 
 #define MEMORY_PAUSE_US (100 * 1000) /* before an allocation that failed is tried again */
 #define LIMIT_RELAX_US (INT64_C(600) * 1000000)
@@ -75,13 +75,14 @@ static bool is_paced(const qa_sender *sender, int64_t now_us) {
     const qa_queue *queue = &sender->queue;
     const qa_chunk *next = queue->first_ready;
     return now_us < sender->pace_until_us && next != NULL && next->seq > sender->hurry_mark &&
-           now_us < qa_clock_add(next->opened_us, PATIENCE_US) &&
+           now_us < qa_clock_add(next->opened_us, sender->patience_us) &&
            queue->events <= queue->max_events / PACED_SHARE &&
            queue->bytes <= queue->max_bytes / PACED_SHARE;
 }
 
 static qa_batch *pick_fresh(qa_sender *sender, int64_t now_us, int64_t *at) {
-    if (is_paced(sender, now_us)) {
+    sender->paced = is_paced(sender, now_us);
+    if (sender->paced) {
         *at = qa_clock_earlier(*at, sender->pace_until_us);
         return NULL;
     }
@@ -218,7 +219,8 @@ static void note_start(qa_sender *sender, const qa_batch *batch, int64_t now_us)
     qa_ledger_start(&sender->ledger, batch->events);
     if (is_of_a_stream(sender, batch)) {
         sender->rest_until_us = qa_clock_add(now_us, REST_US);
-        sender->pace_until_us = qa_clock_add(now_us, PACE_US);
+        if (batch->bytes >= PACED_BYTES)
+            sender->pace_until_us = qa_clock_add(now_us, PACE_US);
     }
 }
 
@@ -251,7 +253,7 @@ static qa_flight *start_one(qa_sender *sender, int64_t now_us, int64_t *at) {
     qa_batch *batch = pick(sender, now_us, at);
     if (batch != NULL)
         return start_batch(sender, batch, now_us);
-    sender->hungry = sender->memory_us <= now_us && sender->queue.first_ready == NULL;
+    sender->hungry = sender->memory_us <= now_us && !sender->paced;
     return NULL;
 }
 
@@ -382,7 +384,7 @@ bool qa_sender_step(qa_sender *sender, int64_t *wait_us) {
         return false;
     }
     int64_t now = sender->clock.now_us(sender->clock.state), at = QA_CLOCK_NEVER;
-    sender->hungry = false;
+    sender->hungry = sender->paced = false;
     close_lingering(sender, now, &at);
     qa_sender_expire(sender, now, &at);
     relax_limit(sender, now);

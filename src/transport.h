@@ -32,7 +32,8 @@ typedef struct qa_request {
 } qa_request;
 
 typedef enum qa_delivery {
-    QA_DELIVERY_UNSENT,   /* no byte of the request left this machine: cannot have been stored */
+    QA_DELIVERY_UNSENT,   /* not all of the request can have left this machine, so it cannot have
+                             been stored */
     QA_DELIVERY_POSSIBLE, /* sent in part or whole, but no complete answer came */
     QA_DELIVERY_ANSWERED  /* a whole answer came */
 } qa_delivery;

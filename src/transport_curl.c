@@ -89,6 +89,7 @@ static qa_transfer *take_idle(transport_curl *self) {
 }
 
 static void keep_idle(transport_curl *self, qa_transfer *t) {
+    qa_transfer_let_go(t);
     if (self->idle_count >= self->idle_max) {
         qa_transfer_free(t);
         return;

@@ -17,8 +17,8 @@
 
 #include "form.h"
 
-/* Buffers above this are not kept for the next request. */
-enum { FORM_KEPT = 1024 * 1024, BODY_KEPT = 64 * 1024 };
+/* Buffers above this are not kept from one request to the next. */
+enum { FORM_KEPT = 256 * 1024, BODY_KEPT = 64 * 1024 };
 
 /* ---- libcurl's callbacks ---- */
 
@@ -51,13 +51,16 @@ static size_t take_header(char *line, size_t size, size_t count, void *arg) {
     return t->answered ? 0 : size * count;
 }
 
-/* A reused connection that died before the first byte was written has no request size yet. */
+/* A reused connection that died before the first byte was written has no request size yet. Where TLS
+ * took the first write in parts libcurl (seen with 7.88) never counts it, but the body's bytes. */
 static bool nothing_sent(qa_transfer *t) {
     long size = 0;
+    curl_off_t body = 0;
     if (!t->connected)
         return true;
     return t->settings->proxy[0] == '\0' &&
-           curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size) == CURLE_OK && size == 0;
+           curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size) == CURLE_OK && size == 0 &&
+           curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &body) == CURLE_OK && body == 0;
 }
 
 /* A connection is ready, a proxy's CONNECT and TLS included, and the request comes next. */
@@ -202,18 +205,21 @@ static CURLcode set_request(qa_transfer *t, const qa_request *request) {
     return code;
 }
 
-static void start_over(qa_buf *buf, size_t kept) {
+static void empty(qa_buf *buf, size_t kept) {
     if (buf->capacity > kept)
         qa_buf_free(buf);
     qa_buf_clear(buf);
+}
+
+void qa_transfer_let_go(qa_transfer *t) {
+    empty(&t->form, FORM_KEPT);
+    empty(&t->body, BODY_KEPT);
 }
 
 qa_status qa_transfer_prepare(qa_transfer *t, const qa_request *request, qa_error *error) {
     qa_status status = set_authorization(t, request->authorization, error);
     if (status != QA_OK)
         return status;
-    start_over(&t->form, FORM_KEPT);
-    start_over(&t->body, BODY_KEPT);
     status = qa_form_put(&t->form, request->access_id, request->pieces, request->piece_count, error);
     if (status != QA_OK)
         return status;

@@ -28,7 +28,7 @@ typedef struct qa_transfer {
     struct qa_transfer *previous, *next; /* the transport's, for its lists */
     CURL *easy;
     void *tag;                /* the request's */
-    qa_buf form;              /* the request's body, as long as it is under way */
+    qa_buf form;              /* the request's body */
     struct curl_slist authorization; /* heads the headers; libcurl only reads the list */
     char authorization_line[QA_TRANSFER_AUTHORIZATION_MAX];
     qa_http_headers headers;
@@ -48,12 +48,16 @@ void qa_transfer_free(qa_transfer *transfer); /* NULL is legal */
  * QA_NO_MEMORY. The URL was checked before. */
 qa_status qa_transfer_prepare(qa_transfer *transfer, const qa_request *request, qa_error *error);
 
-/* What came of it. The answer's body lives until the next prepare. */
+/* What came of it. The answer's body lives until the transfer is let go. */
 void qa_transfer_answer(qa_transfer *transfer, CURLcode code, qa_answer *answer);
 
 /* As qa_transfer_answer for a transfer that is given up: `status` and these words. */
 void qa_transfer_give_up(qa_transfer *transfer, qa_status status, const char *message,
                          qa_answer *answer);
+
+/* Empties what belonged to the request, so that the transfer can be prepared for another. It must not
+ * be under way any more. */
+void qa_transfer_let_go(qa_transfer *transfer);
 
 /* Status and words for a transfer that failed with `code`, from an answer whose delivery and
  * http_status are known. Neither query, signature nor proxy credentials get into the words.

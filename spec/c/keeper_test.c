@@ -282,9 +282,32 @@ static void requests_whose_rows_were_never_written_hold_no_place(void **state) {
     world_report(w, 20);
     world_step(w);
     world_answer_all(w, world_ok());
-    world_advance(w, MS);
     world_step(w);
     assert_int_equal(w->transport.open, 1);
+}
+
+/* It starts the next batch when it is time; each step of the keeper would wake it in vain. */
+static void a_paced_thread_is_not_woken_by_the_keeper(void **state) {
+    world *w = world_started(state);
+    world_step(w);
+    world_report_page_views(w, 400);
+    assert_int_equal(world_step(w), 1000);
+    assert_int_equal(w->transport.open, 1);
+    size_t wakeups = w->transport.wakeups;
+    world_keep(w);
+    assert_int_equal(w->transport.wakeups, wakeups);
+}
+
+/* Else the pace alone would have a healthy stream written to disk. */
+static void the_pace_leaves_time_before_a_commit(void **state) {
+    world *w = *state;
+    w->config.commit_interval_us = 8 * MS;
+    world_start(w);
+    world_step(w);
+    world_report_page_views(w, 400);
+    world_advance(w, 2 * MS);
+    world_step(w);
+    assert_int_equal(w->transport.open, 2);
 }
 
 /* Of what the service has taken, how much a successor would find if the process were killed now. */
@@ -473,6 +496,8 @@ int main(void) {
         TEST(a_receipt_that_is_refused_is_none),
         TEST(of_a_part_there_is_no_receipt_but_a_row_of_the_rest),
         TEST(requests_whose_rows_were_never_written_hold_no_place),
+        TEST(a_paced_thread_is_not_woken_by_the_keeper),
+        TEST(the_pace_leaves_time_before_a_commit),
         TEST(no_kill_repeats_what_left_a_receipt),
         TEST(no_kill_repeats_more_requests_than_may_be_under_way),
         TEST(a_chunk_that_ends_during_its_commit_is_deleted_afterwards),

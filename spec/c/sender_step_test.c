@@ -82,12 +82,6 @@ static void a_full_batch_does_not_linger(void **state) {
     assert_int_equal(world_stats(w).counts.in_flight, 200);
 }
 
-static void start_at_a_walking_pace(world *w) {
-    int64_t wait;
-    while ((wait = world_step(w)) >= 0 && wait <= 1000)
-        world_advance(w, wait);
-}
-
 /* A wake-up is a system call inside report(), so a stream must not pay one for each batch. */
 static void in_a_stream_full_chunks_wake_nobody(void **state) {
     world *w = started(state);
@@ -99,7 +93,7 @@ static void in_a_stream_full_chunks_wake_nobody(void **state) {
     world_report(w, 400);
     assert_int_equal(w->transport.wakeups, wakeups);
     world_advance(w, 10 * 1000);
-    start_at_a_walking_pace(w);
+    world_step(w);
     assert_int_equal(w->transport.open, 2);
     world_answer_all(w, world_ok());
     world_advance(w, 10 * 1000);
@@ -140,7 +134,7 @@ static world *started_with_two_batches(void **state) {
     w->config.queue_events = 4000;
     world_start(w);
     world_step(w);
-    world_report(w, 400);
+    world_report_page_views(w, 400);
     return w;
 }
 
@@ -154,57 +148,117 @@ static void a_stream_is_sent_one_batch_a_millisecond(void **state) {
     assert_int_equal(world_step(w), 1);
     assert_int_equal(w->transport.open, 0);
     size_t wakeups = w->transport.wakeups;
-    world_report(w, 200);
+    world_report_page_views(w, 200);
     assert_int_equal(w->transport.wakeups, wakeups);
     world_advance(w, 1);
     assert_int_equal(world_step(w), 1000);
     assert_int_equal(w->transport.open, 1);
 }
 
-static void what_is_flushed_does_not_walk(void **state) {
-    world *w = started_with_two_batches(state);
-    world_step(w);
-    qa_sender_flush_begin(w->sender);
-    world_report(w, 200); /* not part of it */
-    world_step(w);
-    assert_int_equal(w->transport.open, 2);
-}
-
-static void what_is_closed_does_not_walk(void **state) {
-    world *w = started_with_two_batches(state);
-    world_step(w);
-    qa_sender_close_lane(w->sender, w->lane);
-    world_step(w);
-    assert_int_equal(w->transport.open, 2);
-}
-
-static void what_has_waited_does_not_walk(void **state) {
+static void small_batches_are_not_held_back(void **state) {
     world *w = started(state);
-    world_report(w, 1);
-    world_advance(w, 20 * 1000 - 1);
-    world_report(w, 199);
-    world_report(w, 200);
     world_step(w);
-    assert_int_equal(w->transport.open, 1);
-    world_report(w, 200);
-    world_advance(w, 20 * 1000);
-    world_report(w, 200);
+    world_report(w, 400);
     world_step(w);
-    world_step(w);
-    assert_int_equal(w->transport.open, 3); /* the last came just now */
+    assert_int_equal(w->transport.open, 2);
 }
 
-static void over_a_quarter_of_the_queue_does_not_walk(void **state) {
+static void what_is_flushed_is_sent_at_once(void **state) {
     world *w = started_with_two_batches(state);
-    world_report(w, 601);
+    world_step(w);
+    size_t wakeups = w->transport.wakeups;
+    qa_sender_flush_begin(w->sender);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+    world_report_page_views(w, 200); /* not part of it */
+    world_step(w);
+    assert_int_equal(w->transport.open, 2);
+}
+
+static void what_is_closed_is_sent_at_once(void **state) {
+    world *w = started_with_two_batches(state);
+    world_step(w);
+    size_t wakeups = w->transport.wakeups;
+    qa_sender_close_lane(w->sender, w->lane);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+    world_step(w);
+    assert_int_equal(w->transport.open, 2);
+}
+
+/* There is no open chunk whose closing could wake it. */
+static void a_flush_of_full_chunks_wakes_a_resting_thread(void **state) {
+    world *w = started_with_two_batches(state);
+    world_step(w);
+    world_advance(w, 1000);
+    world_step(w);
+    world_report_page_views(w, 200);
+    size_t wakeups = w->transport.wakeups;
+    qa_sender_flush_begin(w->sender);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+    qa_sender_flush_begin(w->sender);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
+}
+
+static void events_wait_20_ms_for_the_pace_at_most(void **state) {
+    world *w = started_with_two_batches(state);
+    world_step(w);
+    world_advance(w, 20 * 1000 - 1);
+    world_report_page_views(w, 200);
+    world_step(w); /* the pace is over */
+    assert_int_equal(w->transport.open, 2);
+    world_report_page_views(w, 1);
+    world_advance(w, 20 * 1000 - 1);
+    world_report_page_views(w, 199);
+    world_step(w);
+    assert_int_equal(w->transport.open, 3);
+    world_step(w); /* the next pace has just begun */
+    assert_int_equal(w->transport.open, 3);
+    world_advance(w, 1);
     world_step(w);
     assert_int_equal(w->transport.open, 4);
+}
+
+static void over_a_quarter_of_the_queue_is_sent_at_once(void **state) {
+    world *w = started_with_two_batches(state);
+    world_report_page_views(w, 600);
+    world_step(w);
+    assert_int_equal(w->transport.open, 1);
+    world_report_page_views(w, 1);
+    world_step(w);
+    assert_int_equal(w->transport.open, 4);
+}
+
+static void over_a_quarter_of_the_bytes_is_sent_at_once(void **state) {
+    world *w = *state;
+    w->config.queue_bytes = 160 * 1024;
+    world_start(w);
+    world_step(w);
+    world_report_page_views(w, 400);
+    world_step(w);
+    assert_int_equal(w->transport.open, 1);
+    world_report_page_views(w, 200);
+    world_step(w);
+    assert_int_equal(w->transport.open, 3);
+}
+
+static void a_queue_that_fills_up_wakes_a_paced_thread(void **state) {
+    world *w = *state;
+    w->config.queue_events = 2000;
+    world_start(w);
+    world_step(w);
+    world_report_page_views(w, 400);
+    world_step(w);
+    assert_int_equal(w->transport.open, 1);
+    size_t wakeups = w->transport.wakeups;
+    world_report_page_views(w, 600);
+    assert_int_equal(w->transport.wakeups, wakeups);
+    world_report_page_views(w, 200);
+    assert_int_equal(w->transport.wakeups, wakeups + 1);
 }
 
 static void a_full_chunk_wakes_nobody_while_all_requests_are_under_way(void **state) {
     world *w = started(state);
     world_report(w, 800);
-    start_at_a_walking_pace(w);
+    world_step(w);
     assert_int_equal(w->transport.open, 4);
     size_t wakeups = w->transport.wakeups;
     world_report(w, 199);
@@ -629,10 +683,14 @@ int main(void) {
         TEST(a_queue_that_fills_up_wakes_a_resting_thread),
         TEST(a_flush_wakes_a_resting_thread),
         TEST(a_stream_is_sent_one_batch_a_millisecond),
-        TEST(what_is_flushed_does_not_walk),
-        TEST(what_is_closed_does_not_walk),
-        TEST(what_has_waited_does_not_walk),
-        TEST(over_a_quarter_of_the_queue_does_not_walk),
+        TEST(small_batches_are_not_held_back),
+        TEST(what_is_flushed_is_sent_at_once),
+        TEST(what_is_closed_is_sent_at_once),
+        TEST(a_flush_of_full_chunks_wakes_a_resting_thread),
+        TEST(events_wait_20_ms_for_the_pace_at_most),
+        TEST(over_a_quarter_of_the_queue_is_sent_at_once),
+        TEST(over_a_quarter_of_the_bytes_is_sent_at_once),
+        TEST(a_queue_that_fills_up_wakes_a_paced_thread),
         TEST(a_full_chunk_wakes_nobody_while_all_requests_are_under_way),
         TEST(batch_bytes_closes_a_batch_brackets_included),
         TEST(an_event_larger_than_batch_bytes_is_refused_with_its_size),

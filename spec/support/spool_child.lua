@@ -40,5 +40,7 @@ else
     if i % 250 == 0 and client:flush_to_disk(5) then print("saved " .. i) end
   end
   assert(client:flush(60))
-  assert(client:close())
+  -- A sibling that was killed just now may have left more than there is time for.
+  local ok, message = client:close()
+  assert(ok or message:find("events are kept in the spool", 1, true), message)
 end

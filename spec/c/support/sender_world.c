@@ -236,6 +236,13 @@ void world_report(world *w, uint64_t count) {
     world_check(w);
 }
 
+void world_report_page_views(world *w, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++)
+        world_report_text(w, "{\"path\":\"/a/page/of/a/shop\",\"agent\":\"a browser that tells much "
+                             "about itself\",\"status\":\"200\"}");
+    world_check(w);
+}
+
 int64_t world_step(world *w) {
     int64_t wait = 0;
     assert_true(qa_sender_step(w->sender, &wait));

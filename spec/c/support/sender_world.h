@@ -68,6 +68,7 @@ void world_advance(world *w, int64_t us);
 
 /* Reports `count` events `{"n":0}`, `{"n":1}`, … one by one, each of which must be accepted. */
 void world_report(world *w, uint64_t count);
+void world_report_page_views(world *w, uint64_t count); /* 200 of them are a batch worth pacing */
 void world_report_text(world *w, const char *event);
 
 /* One step; how long it would wait, -1: without limit. */
