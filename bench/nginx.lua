@@ -13,10 +13,8 @@ local rounds = tonumber(os.getenv("BENCH_ROUNDS")) or 5
 local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 2
 
 local RPS_TARGET, P99_TARGET = 0.75, 1.25
-local KINDS = { "empty", "hook", "large", "peer", "log" }
-local NAMES = { hook = "hook", large = "hook, batch_events 2000",
-  peer = "cjson + timer + cosocket", log = "access_log line" }
-local OURS = { hook = true, large = true }
+local KINDS = { "empty", "hook", "peer", "log" }
+local NAMES = { hook = "hook", peer = "cjson + timer + cosocket", log = "access_log line" }
 local PLACES = { { "lean", "return 200" }, { "proxy", "proxy_pass" } }
 
 local function output_of(command)
@@ -136,9 +134,9 @@ local ok, message = pcall(function()
   local pid = worker()
   for _, place in ipairs(PLACES) do
     local found = measure_place(base, pid, place[1])
-    for i = 2, #KINDS do
-      local kind = KINDS[i]
-      print_kind("nginx, " .. place[2] .. ": " .. NAMES[kind], found[kind], found.empty, OURS[kind])
+    for _, kind in ipairs { "hook", "peer", "log" } do
+      print_kind("nginx, " .. place[2] .. ": " .. NAMES[kind], found[kind], found.empty,
+        kind == "hook")
     end
   end
 end)
