@@ -233,6 +233,38 @@ static void tells_a_connection_that_ended_without_an_answer(void **state) {
         "network: no answer from 127.0.0.1:#: empty reply from server", 0);
 }
 
+/* Head and body of less than 64 KiB are one write to libcurl 7.88. The kernel takes a part of it at
+ * first, and what goes out so is in no size of the request. */
+static void tells_that_a_secure_request_was_sent_in_parts(void **state) {
+    (void)state;
+    enum { POLL_MS = 5 };
+    static const http_answer script[] = {{.bytes = NULL, .narrow = true}};
+    static char list[60000];
+    const qa_slice piece = {list, sizeof list};
+    caller self;
+    certificate *served = certificate_new("DNS:localhost");
+    http_server *server = http_server_start(script, 1, served);
+    const qa_transport_curl_options options = {.ca_file = served->path, .connections_max = 1};
+    memset(list, 'a', sizeof list);
+    caller_open_with(&self, server, &options);
+    caller_aim(&self, "https", "localhost", http_server_port(server));
+    qa_request request = caller_request(&self);
+    request.pieces = &piece;
+    request.piece_count = 1;
+    assert_int_equal(self.transport->ops->start(self.transport, &request, NULL), QA_OK);
+    while (self.count == 0 && http_server_unread(server) == 0)
+        self.transport->ops->run(self.transport, POLL_MS);
+    http_server_release(server, 1);
+    caller_wait(&self, 1);
+    assert_int_equal(http_server_requests(server), 1);
+    assert_true(http_server_request(server, 0).length > sizeof list);
+    assert_int_equal(self.answers[0].status, QA_NETWORK);
+    assert_int_equal(self.answers[0].delivery, QA_DELIVERY_POSSIBLE);
+    caller_close(&self);
+    http_server_stop(server);
+    certificate_free(served);
+}
+
 static void tells_an_answer_timeout(void **state) {
     (void)state;
     static const http_answer scripts[][1] = {
@@ -360,6 +392,7 @@ int main(void) {
         cmocka_unit_test(tells_a_certificate_of_another_host),
         cmocka_unit_test(tells_a_peer_without_tls_from_one_that_went_away),
         cmocka_unit_test(tells_a_connection_that_ended_without_an_answer),
+        cmocka_unit_test(tells_that_a_secure_request_was_sent_in_parts),
         cmocka_unit_test(tells_an_answer_timeout),
         cmocka_unit_test(takes_no_time_for_a_short_time),
         cmocka_unit_test(tells_an_answer_that_is_cut_off),

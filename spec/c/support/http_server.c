@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { CONNECTIONS_MAX = 64, REQUESTS_MAX = 256, READ_SIZE = 16384 };
+enum { NARROW_SEGMENT = 216, NARROW_BUFFER = 4096 };
 
 /* cmocka's assertions jump, which other threads than the test's must not. */
 #define REQUIRE(condition)                                                       \
@@ -53,6 +54,7 @@ struct http_server {
     http_record records[REQUESTS_MAX];
     size_t started_count; /* requests whose head came */
     size_t record_count;  /* requests that came in whole */
+    size_t unread_count;  /* narrow connections whose request began to come */
     size_t released;
 };
 
@@ -229,6 +231,18 @@ static void serve_unasked(connection *c) {
     close_connection(c);
 }
 
+/* False when the client went away, or the server is to stop. */
+static bool wait_narrow(connection *c) {
+    http_server *server = c->server;
+    char byte;
+    if (recv(c->socket, &byte, 1, MSG_PEEK) <= 0)
+        return false;
+    pthread_mutex_lock(&server->mutex);
+    server->unread_count++;
+    pthread_mutex_unlock(&server->mutex);
+    return wait_release(server);
+}
+
 static void *serve(void *arg) {
     connection *c = arg;
     const http_server *server = c->server;
@@ -237,6 +251,8 @@ static void *serve(void *arg) {
         return NULL;
     }
     bool alive = server->tls == NULL || server->script[0].then_tls || start_tls(c);
+    if (alive && server->script[0].narrow)
+        alive = wait_narrow(c);
     while (alive)
         alive = serve_request(c);
     close_connection(c);
@@ -280,12 +296,23 @@ static SSL_CTX *new_tls(const certificate *served) {
     return tls;
 }
 
+/* The size of segments that is told to a client bounds what its kernel takes of a write, which over
+ * the loopback is more than any request. Both are inherited by what is accepted. */
+static void make_narrow(int listener) {
+    const int segment = NARROW_SEGMENT;
+    const int buffer = NARROW_BUFFER;
+    REQUIRE(setsockopt(listener, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment) == 0);
+    REQUIRE(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) == 0);
+}
+
 static void listen_on_free_port(http_server *server) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(server->listener >= 0);
+    if (server->script[0].narrow)
+        make_narrow(server->listener);
     REQUIRE(bind(server->listener, (struct sockaddr *)&address, size) == 0);
     REQUIRE(listen(server->listener, CONNECTIONS_MAX) == 0);
     REQUIRE(getsockname(server->listener, (struct sockaddr *)&address, &size) == 0);
@@ -375,6 +402,10 @@ static size_t read_counter(http_server *server, const size_t *counter) {
 
 size_t http_server_connections(http_server *server) {
     return read_counter(server, &server->connection_count);
+}
+
+size_t http_server_unread(http_server *server) {
+    return read_counter(server, &server->unread_count);
 }
 
 size_t http_server_requests(http_server *server) {

@@ -17,6 +17,8 @@ typedef struct http_answer {
     size_t fragment;   /* bytes of each write; 0: all at once */
     bool early;        /* answer after the head; the body is read after that, and not kept */
     bool unasked;      /* answer to the first bytes, whatever they are; counts for the first one */
+    bool narrow;       /* take little at once, as a distant server, and read a connection's first
+                          request only when http_server_release was called; as above */
     bool hold;         /* answer only when http_server_release was called */
     size_t hold_after; /* bytes written before holding */
     bool keep;         /* read the next request from this connection */
@@ -53,6 +55,7 @@ void http_server_wait(http_server *server, size_t count);
 void http_server_release(http_server *server, size_t count);
 
 size_t http_server_connections(http_server *server);
+size_t http_server_unread(http_server *server); /* narrow connections that wait to be read */
 size_t http_server_requests(http_server *server);
 
 /* The n-th request; valid until stop. Aborts the test when it did not come. */
