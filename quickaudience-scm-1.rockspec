@@ -42,6 +42,7 @@ build = {
         "src/dead.c",
         "src/engine.c",
         "src/event.c",
+        "src/form.c",
         "src/gate.c",
         "src/histogram.c",
         "src/http_headers.c",
