@@ -346,16 +346,18 @@ describe("in nginx", function()
     assert_arrived(200)
   end)
 
+  -- Seconds until the first batch is answered, under `timeout`; those behind it are answered at once.
+  local FIRST_ANSWER = 8
+
   for _, master in ipairs { "on", "off" } do
     it("works with lua_code_cache off, and no request waits for the delivery, master_process "
       .. master, function()
       start_hooked { http = "lua_code_cache off;", master = master,
         daemon = master == "on" }
-      sandbox:faults { { delay = 0.5, times = 4 } }
+      sandbox:faults { { delay = FIRST_ANSWER, times = 1 } }
       local start_time = socket.gettime()
       load_site.run(site, { from = 1, count = 20 })
-      local took = socket.gettime() - start_time
-      assert.truthy(took < 2, "20 requests took " .. took)
+      assert.truthy(socket.gettime() - start_time < FIRST_ANSWER, "served after the first answer")
       assert_arrived(20)
       assert.truthy(site:finish("QUIT"))
       assert.same({}, site:deaths())
