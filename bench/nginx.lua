@@ -13,8 +13,9 @@ local rounds = tonumber(os.getenv("BENCH_ROUNDS")) or 5
 local seconds = tonumber(os.getenv("BENCH_SECONDS")) or 2
 
 local RPS_TARGET, P99_TARGET = 0.75, 1.25
-local KINDS = { "empty", "hook", "peer", "log" }
-local NAMES = { hook = "hook", peer = "cjson + timer + cosocket", log = "access_log line" }
+local KINDS = { "empty", "hook", "away", "peer", "log" }
+local NAMES = { hook = "hook", away = "hook, service away", peer = "cjson + timer + cosocket",
+  log = "access_log line" }
 local PLACES = { { "lean", "return 200" }, { "proxy", "proxy_pass" } }
 
 local function output_of(command)
@@ -134,7 +135,7 @@ local ok, message = pcall(function()
   local pid = worker()
   for _, place in ipairs(PLACES) do
     local found = measure_place(base, pid, place[1])
-    for _, kind in ipairs { "hook", "peer", "log" } do
+    for _, kind in ipairs { "hook", "away", "peer", "log" } do
       print_kind("nginx, " .. place[2] .. ": " .. NAMES[kind], found[kind], found.empty,
         kind == "hook")
     end

@@ -346,7 +346,8 @@ describe("in nginx", function()
     assert_arrived(200)
   end)
 
-  -- Seconds until the first batch is answered, under `timeout`; those behind it are answered at once.
+  -- Seconds until the first batch is answered, under `timeout`; those behind it are answered at
+  -- once.
   local FIRST_ANSWER = 8
 
   for _, master in ipairs { "on", "off" } do
