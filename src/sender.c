@@ -11,6 +11,7 @@
 
 #include "sender_state.h"
 
+/* How long an event waits for the pace of a stream (sender_step.c) at most. */
 #define PATIENCE_US (20 * 1000)
 
 enum {
